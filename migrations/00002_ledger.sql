@@ -1,0 +1,261 @@
+-- +goose Up
+
+-- One row: what is fixed when the ledger is created.
+CREATE TABLE ledger.settings (
+    only_row             boolean     NOT NULL DEFAULT true,
+    ledger_id            uuid        NOT NULL DEFAULT gen_random_uuid(),
+    reporting_zone       text        NOT NULL, -- IANA name; business_date is a date in it
+    freeze_grace_seconds bigint      NOT NULL, -- a month may be frozen this long after its end
+    created_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT settings_pkey PRIMARY KEY (only_row),
+    CONSTRAINT settings_only_row CHECK (only_row),
+    CONSTRAINT settings_freeze_grace CHECK (freeze_grace_seconds BETWEEN 0 AND 2678400)
+);
+SELECT ledger.protect('ledger.settings');
+REVOKE INSERT ON ledger.settings FROM deltaledger_app;
+
+-- The ledger's own order of facts. CACHE 1: a session that kept numbers back would break watermarks.
+CREATE SEQUENCE ledger.position_seq AS bigint CACHE 1;
+GRANT SELECT ON SEQUENCE ledger.position_seq TO deltaledger_app;
+
+-- The catalogue of the columns of ledger.events that people filter, group and sum by.
+CREATE TABLE ledger.columns (
+    name        text        NOT NULL COLLATE "C",
+    kind        text        NOT NULL,
+    type        text        NOT NULL,
+    description text        NOT NULL,
+    owner       text        NOT NULL,
+    pii         boolean     NOT NULL DEFAULT false,
+    describes   text        NOT NULL DEFAULT 'event',
+    built_in    boolean     NOT NULL DEFAULT false,
+    since       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT columns_pkey PRIMARY KEY (name),
+    CONSTRAINT columns_kind CHECK (kind IN ('dimension', 'money', 'quantity')),
+    CONSTRAINT columns_type CHECK (type IN ('text', 'bigint', 'boolean', 'date', 'uuid', 'timestamptz', 'numeric')),
+    CONSTRAINT columns_describes CHECK (describes IN ('event', 'stream'))
+);
+SELECT ledger.protect('ledger.columns');
+INSERT INTO ledger.columns (name, kind, type, description, owner, describes, built_in) VALUES
+    ('source',        'dimension', 'text',        'The upstream producer of the event', 'ledger', 'stream', true),
+    ('event_id',      'dimension', 'text',        'The upstream identity of the event, unique within its source', 'ledger', 'event', true),
+    ('stream',        'dimension', 'text',        'What the sequence number orders within the source: an order, a subscription', 'ledger', 'stream', true),
+    ('seqn',          'dimension', 'bigint',      'The upstream sequence number in the stream', 'ledger', 'event', true),
+    ('type',          'dimension', 'text',        'What happened upstream', 'ledger', 'event', true),
+    ('account',       'dimension', 'text',        'The party that is billed', 'ledger', 'event', true),
+    ('currency',      'dimension', 'text',        'ISO 4217 code of the money measures', 'ledger', 'event', true),
+    ('kind',          'dimension', 'text',        'Where the row comes from: upstream, adjustment, reorder or reversal', 'ledger', 'event', true),
+    ('corrects',      'dimension', 'text',        'The event of the same source that this one corrects', 'ledger', 'event', true),
+    ('reason',        'dimension', 'text',        'Why an adjustment was made', 'ledger', 'event', true),
+    ('reference',     'dimension', 'text',        'The document behind an adjustment', 'ledger', 'event', true),
+    ('maker',         'dimension', 'text',        'Who made an adjustment', 'ledger', 'event', true),
+    ('business_date', 'dimension', 'date',        'The date of occurred_at in the reporting zone of the ledger', 'ledger', 'event', true),
+    ('occurred_at',   'dimension', 'timestamptz', 'When it happened upstream', 'ledger', 'event', true),
+    ('recorded_at',   'dimension', 'timestamptz', 'When the ledger stored it, by the clock of the database', 'ledger', 'event', true),
+    ('amount',        'money',     'numeric',     'The change of the amount of money that the event makes', 'ledger', 'event', true),
+    ('quantity',      'quantity',  'numeric',     'The change of the quantity that the event makes', 'ledger', 'event', true);
+
+-- Declarations of sources; the newest row of a name counts.
+CREATE TABLE ledger.sources (
+    n           bigint      GENERATED ALWAYS AS IDENTITY,
+    name        text        NOT NULL COLLATE "C",
+    states      boolean     NOT NULL, -- sends states: absolute values that the ledger turns into deltas
+    numbering   text        NOT NULL, -- what seqn counts
+    declared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    declared_by text        NOT NULL,
+    CONSTRAINT sources_pkey PRIMARY KEY (n),
+    CONSTRAINT sources_numbering CHECK (numbering IN ('stream', 'source', 'none'))
+);
+CREATE INDEX sources_name ON ledger.sources (name, n DESC);
+SELECT ledger.protect('ledger.sources');
+
+-- The events. A month of recorded_at is a partition, so that a past month is never written again.
+-- Fixed-width columns come first: no padding between them.
+CREATE TABLE ledger.events (
+    position      bigint      NOT NULL,
+    recorded_at   timestamptz NOT NULL,
+    seqn          bigint,
+    occurred_at   timestamptz NOT NULL,
+    caused_by     bigint, -- position of the event that made the ledger write this row
+    business_date date        NOT NULL,
+    source        text        NOT NULL COLLATE "C",
+    event_id      text        NOT NULL COLLATE "C",
+    stream        text        COLLATE "C",
+    type          text        NOT NULL COLLATE "C",
+    account       text        NOT NULL COLLATE "C",
+    currency      text        NOT NULL COLLATE "C",
+    kind          text        NOT NULL COLLATE "C",
+    amount        numeric,
+    quantity      numeric,
+    dimensions    jsonb,
+    state         jsonb,
+    corrects      text        COLLATE "C",
+    reason        text        COLLATE "C",
+    reference     text        COLLATE "C",
+    maker         text        COLLATE "C",
+    commitment    bytea, -- SHA-256 over salt and private content, where the event has any
+    CONSTRAINT events_pkey PRIMARY KEY (position, recorded_at),
+    CONSTRAINT events_kind CHECK (kind IN ('upstream', 'adjustment', 'reorder', 'reversal')),
+    CONSTRAINT events_seqn CHECK (seqn BETWEEN 0 AND 281474976710655),
+    CONSTRAINT events_amount CHECK (amount > -1e38 AND amount < 1e38),
+    CONSTRAINT events_quantity CHECK (quantity > -1e38 AND quantity < 1e38)
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX events_account ON ledger.events (account, occurred_at);
+CREATE INDEX events_occurred_at ON ledger.events USING brin (occurred_at timestamptz_minmax_multi_ops);
+-- The stream view finds numbered events through event_keys; the others, which are few, through this.
+CREATE INDEX events_unnumbered ON ledger.events (source, stream) WHERE seqn IS NULL;
+-- Cloned to every partition, also to one that somebody attaches by hand; each partition that
+-- create_partitions makes has its own besides, which DETACH leaves in place.
+SELECT ledger.protect_from_change('ledger.events', 'refuse_any');
+GRANT SELECT, INSERT ON ledger.events TO deltaledger_app;
+
+-- create_partitions makes the partitions from this month (UTC) to `ahead` months on, and returns how many it made.
+-- The table gets triggers and grants of its own before it is attached, so that it is never without.
+-- +goose StatementBegin
+CREATE FUNCTION ledger.create_partitions(ahead integer DEFAULT 12) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s' SET timezone = 'UTC' AS $$
+DECLARE
+    month timestamptz := date_trunc('month', clock_timestamp());
+    leaf  text;
+    made  integer := 0;
+BEGIN
+    IF ahead NOT BETWEEN 0 AND 120 THEN
+        RAISE EXCEPTION 'partitions can be made 0 to 120 months ahead, not %', ahead USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM pg_advisory_xact_lock(17484, 6); -- one maker at a time: two would collide on the name
+    FOR i IN 0 .. ahead LOOP
+        leaf := 'events_' || to_char(month, 'YYYY_MM');
+        IF to_regclass('ledger.' || leaf) IS NULL THEN
+            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', leaf);
+            PERFORM ledger.protect(('ledger.' || leaf)::regclass);
+            EXECUTE format('ALTER TABLE ledger.events ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
+                leaf, month, month + interval '1 month');
+            made := made + 1;
+        END IF;
+        month := month + interval '1 month';
+    END LOOP;
+    RETURN made;
+END $$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION ledger.create_partitions(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.create_partitions(integer) TO deltaledger_app;
+SELECT ledger.create_partitions(12);
+
+-- Private content of an event that has any. The commitment in ledger.events binds it.
+CREATE TABLE ledger.private (
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    salt        bytea       NOT NULL,
+    payload     text, -- as sent
+    pii         jsonb,
+    CONSTRAINT private_pkey PRIMARY KEY (position)
+);
+SELECT ledger.protect('ledger.private');
+GRANT USAGE ON SCHEMA ledger TO deltaledger_private;
+GRANT SELECT ON ledger.private TO deltaledger_private;
+
+-- The identity of events; it never expires. The index of position_key is the stream view.
+CREATE TABLE ledger.event_keys (
+    event_key      uuid        NOT NULL, -- 16 bytes of SHA-256 over source and id, length-prefixed
+    position_key   uuid,                 -- 10 bytes of SHA-256 over source and stream, then 6 bytes of seqn
+    position       bigint      NOT NULL,
+    recorded_at    timestamptz NOT NULL,
+    digest_version smallint    NOT NULL,
+    digest         bytea       NOT NULL,
+    CONSTRAINT event_keys_pkey PRIMARY KEY (event_key),
+    CONSTRAINT event_keys_position_key UNIQUE (position_key)
+);
+SELECT ledger.protect('ledger.event_keys');
+
+-- What arrived under an identity, or a place in a stream, that was taken by other content.
+CREATE TABLE ledger.conflicts (
+    n                    bigint      GENERATED ALWAYS AS IDENTITY,
+    detected_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reason               text        NOT NULL,
+    source               text        NOT NULL COLLATE "C",
+    event_id             text        NOT NULL COLLATE "C",
+    event_key            uuid        NOT NULL,
+    existing_position    bigint      NOT NULL,
+    existing_recorded_at timestamptz NOT NULL,
+    differs              text[]      NOT NULL, -- names of the fields that differ from the recorded event
+    content              text        NOT NULL, -- canonical JSON of the public content as received
+    digest               bytea       NOT NULL,
+    private_tag          bytea       NOT NULL, -- tells versions of the private content apart
+    CONSTRAINT conflicts_pkey PRIMARY KEY (n),
+    CONSTRAINT conflicts_once UNIQUE (event_key, digest, private_tag),
+    CONSTRAINT conflicts_reason CHECK (reason IN ('content', 'sequence'))
+);
+SELECT ledger.protect('ledger.conflicts');
+
+-- Private content of a conflict, apart from it so that it can be erased.
+CREATE TABLE ledger.conflict_private (
+    conflict bigint NOT NULL,
+    payload  text,
+    pii      jsonb,
+    CONSTRAINT conflict_private_pkey PRIMARY KEY (conflict),
+    CONSTRAINT conflict_private_conflict FOREIGN KEY (conflict) REFERENCES ledger.conflicts (n)
+);
+SELECT ledger.protect('ledger.conflict_private');
+
+-- Messages that could not be recorded, as they came.
+CREATE TABLE ledger.dead_letters (
+    n          bigint      GENERATED ALWAYS AS IDENTITY,
+    topic      text        NOT NULL COLLATE "C",
+    partition  integer     NOT NULL,
+    "offset"   bigint      NOT NULL,
+    key        bytea,
+    headers    jsonb,
+    body       bytea       NOT NULL,
+    reason     text        NOT NULL,
+    first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT dead_letters_pkey PRIMARY KEY (n),
+    CONSTRAINT dead_letters_once UNIQUE (topic, partition, "offset")
+);
+SELECT ledger.protect('ledger.dead_letters');
+
+-- How far each consumer group has recorded; moves in the transaction that records the events.
+CREATE TABLE ledger.offsets (
+    consumer   text        NOT NULL COLLATE "C",
+    topic      text        NOT NULL COLLATE "C",
+    partition  integer     NOT NULL,
+    topic_id   uuid,
+    "offset"   bigint      NOT NULL, -- of the next message to read
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT offsets_pkey PRIMARY KEY (consumer, topic, partition),
+    CONSTRAINT offsets_offset CHECK ("offset" >= 0)
+);
+GRANT SELECT, INSERT, UPDATE ON ledger.offsets TO deltaledger_app;
+
+-- Positions through which everything is decided. n is the watermark's own number.
+CREATE TABLE ledger.watermarks (
+    n        bigint      GENERATED ALWAYS AS IDENTITY,
+    position bigint      NOT NULL,
+    taken_at timestamptz NOT NULL,
+    CONSTRAINT watermarks_pkey PRIMARY KEY (n),
+    CONSTRAINT watermarks_position CHECK (position >= 0)
+);
+CREATE INDEX watermarks_taken_at ON ledger.watermarks (taken_at);
+CREATE INDEX watermarks_by_position ON ledger.watermarks (position);
+SELECT ledger.protect('ledger.watermarks');
+
+-- draw gives out n positions and the time of recording, and is the only way to get them.
+-- The order matters: the lock before the positions, so that a watermark taker sees us before our
+-- numbers count; the clock after them, so that a position above a watermark has a recorded_at that
+-- isn't before the watermark was taken.
+-- +goose StatementBegin
+CREATE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(17484, 1); -- held until our commit is done: what a watermark taker waits for
+    SELECT array_agg(nextval('ledger.position_seq')) INTO positions FROM generate_series(1, n);
+    SELECT greatest(clock_timestamp(), (SELECT w.taken_at FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1)) INTO recorded_at;
+END $$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION ledger.draw(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.draw(integer) TO deltaledger_app;
+
+-- What BI tools get: a versioned view without private content.
+CREATE VIEW ledger.events_v1 AS
+    SELECT position, recorded_at, occurred_at, business_date, source, event_id, stream, seqn, type, kind, account, currency,
+           amount, quantity, dimensions, corrects, reason, reference, maker, caused_by
+    FROM ledger.events;
+GRANT SELECT ON ledger.events_v1 TO deltaledger_reader, deltaledger_app;

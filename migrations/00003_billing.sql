@@ -1,0 +1,246 @@
+-- +goose Up
+
+-- Versions of the terms of an account, or (account null) of the default. The newest row with the
+-- same effective instant counts. not_before: the account was closed through it when the row was
+-- written, so the version takes effect at a boundary that isn't before it.
+CREATE TABLE billing.terms (
+    n              bigint      GENERATED ALWAYS AS IDENTITY,
+    account        text        COLLATE "C",
+    effective_from timestamptz,
+    not_before     timestamptz,
+    terms          jsonb       NOT NULL,
+    recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_by    text        NOT NULL,
+    CONSTRAINT terms_pkey PRIMARY KEY (n)
+);
+CREATE INDEX terms_account ON billing.terms (account, n);
+SELECT ledger.protect('billing.terms');
+
+-- Derived from the events, range by range of watermarks: whom a close run has to look at.
+CREATE TABLE billing.accounts (
+    account         text        NOT NULL COLLATE "C",
+    last_position   bigint      NOT NULL, -- of the newest event
+    pending_from    timestamptz,          -- earliest occurred_at among the events since the last close; null: none
+    pending_through timestamptz NOT NULL, -- latest occurred_at of all events
+    CONSTRAINT accounts_pkey PRIMARY KEY (account)
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON billing.accounts TO deltaledger_app;
+
+-- How far derived tables and singleton jobs have come, as watermarks.
+CREATE TABLE billing.progress (
+    name      text   NOT NULL COLLATE "C",
+    watermark bigint NOT NULL,
+    CONSTRAINT progress_pkey PRIMARY KEY (name)
+);
+GRANT SELECT, INSERT, UPDATE ON billing.progress TO deltaledger_app;
+
+-- A close run: one watermark and one instant for all its accounts (account null) or for one.
+CREATE TABLE billing.close_runs (
+    n         bigint      GENERATED ALWAYS AS IDENTITY,
+    account   text        COLLATE "C",
+    through   date        NOT NULL, -- inclusive
+    watermark bigint      NOT NULL,
+    ran_at    timestamptz NOT NULL, -- the instant that graces were measured against
+    ran_by    text        NOT NULL,
+    CONSTRAINT close_runs_pkey PRIMARY KEY (n)
+);
+SELECT ledger.protect('billing.close_runs');
+
+-- A run that came to its end: it closed every account that has no row in close_failures,
+-- also those that had nothing to bill and so have no row anywhere.
+CREATE TABLE billing.close_run_ends (
+    run      bigint      NOT NULL,
+    cycles   bigint      NOT NULL,
+    invoices bigint      NOT NULL,
+    pinned   bigint      NOT NULL,
+    late     bigint      NOT NULL,
+    failed   bigint      NOT NULL,
+    ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT close_run_ends_pkey PRIMARY KEY (run),
+    CONSTRAINT close_run_ends_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
+);
+SELECT ledger.protect('billing.close_run_ends');
+
+CREATE TABLE billing.close_failures (
+    run     bigint NOT NULL,
+    account text   NOT NULL COLLATE "C",
+    reason  text   NOT NULL,
+    CONSTRAINT close_failures_pkey PRIMARY KEY (run, account),
+    CONSTRAINT close_failures_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
+);
+SELECT ledger.protect('billing.close_failures');
+
+-- Cycles that hold something; the calendar itself is computed from the terms.
+CREATE TABLE billing.cycles (
+    account   text        NOT NULL COLLATE "C",
+    starts_at timestamptz NOT NULL,
+    ends_at   timestamptz NOT NULL, -- exclusive
+    terms     bigint      NOT NULL, -- billing.terms.n in force, 0 for the built-in default
+    run       bigint      NOT NULL,
+    CONSTRAINT cycles_pkey PRIMARY KEY (account, starts_at),
+    CONSTRAINT cycles_span CHECK (starts_at < ends_at),
+    CONSTRAINT cycles_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
+);
+SELECT ledger.protect('billing.cycles');
+
+-- An account that had something to bill was closed through an instant, at a watermark.
+CREATE TABLE billing.closes (
+    account    text        NOT NULL COLLATE "C",
+    through_at timestamptz NOT NULL, -- every cycle that ends by then is closed
+    watermark  bigint      NOT NULL,
+    run        bigint      NOT NULL,
+    closed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT closes_pkey PRIMARY KEY (account, through_at),
+    CONSTRAINT closes_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
+);
+SELECT ledger.protect('billing.closes');
+
+CREATE TABLE billing.invoices (
+    account     text        NOT NULL COLLATE "C",
+    id          uuid        NOT NULL,
+    cycle_start timestamptz NOT NULL,
+    cycle_end   timestamptz NOT NULL,
+    currency    text        NOT NULL COLLATE "C",
+    stream      text        COLLATE "C", -- 'source/stream' where the terms group by stream, else null
+    total       numeric     NOT NULL,
+    events      bigint      NOT NULL, -- how many it pins
+    rebills     uuid,                 -- the void invoice that this one replaces
+    run         bigint,               -- null for a rebill
+    watermark   bigint      NOT NULL,
+    position    bigint      NOT NULL,
+    created_at  timestamptz NOT NULL,
+    CONSTRAINT invoices_pkey PRIMARY KEY (account, id),
+    CONSTRAINT invoices_id UNIQUE (id),
+    CONSTRAINT invoices_position UNIQUE (position),
+    CONSTRAINT invoices_one_per_cycle UNIQUE NULLS NOT DISTINCT (account, cycle_start, currency, stream, rebills),
+    CONSTRAINT invoices_total CHECK (total > -1e38 AND total < 1e38),
+    CONSTRAINT invoices_cycle FOREIGN KEY (account, cycle_start) REFERENCES billing.cycles (account, starts_at),
+    CONSTRAINT invoices_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
+);
+SELECT ledger.protect('billing.invoices');
+
+-- A line prices what its invoice pins of one original cycle by one charge:
+-- amount = round(price(before + added)) - billed, exact = price(before + added) - price(before).
+CREATE TABLE billing.invoice_lines (
+    account        text        NOT NULL COLLATE "C",
+    invoice_id     uuid        NOT NULL,
+    line           integer     NOT NULL,
+    charge         text        NOT NULL COLLATE "C",
+    terms          bigint      NOT NULL,
+    definition     jsonb       NOT NULL, -- the charge as it was applied
+    origin_start   timestamptz NOT NULL, -- the cycle in which the events happened
+    origin_end     timestamptz NOT NULL,
+    late           boolean     NOT NULL, -- true: of another cycle than the invoice's
+    origin_invoice uuid,                 -- late: the invoice that billed the cycle first, where there was one
+    events         bigint      NOT NULL, -- selected events that this invoice pins
+    counted        bigint      NOT NULL, -- of those, the ones that count as events (kind upstream or adjustment)
+    added          numeric     NOT NULL, -- their sum of the measure
+    before_counted bigint      NOT NULL, -- what earlier live lines of the same charge and cycle held
+    before         numeric     NOT NULL,
+    billed         numeric     NOT NULL, -- what those lines billed
+    exact          numeric     NOT NULL,
+    amount         numeric     NOT NULL,
+    CONSTRAINT invoice_lines_pkey PRIMARY KEY (account, invoice_id, line),
+    CONSTRAINT invoice_lines_once UNIQUE (account, invoice_id, charge, origin_start),
+    CONSTRAINT invoice_lines_amount CHECK (amount > -1e38 AND amount < 1e38),
+    -- deferred: the invoice is written last, because it draws a position
+    CONSTRAINT invoice_lines_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id) DEFERRABLE INITIALLY DEFERRED
+);
+CREATE INDEX invoice_lines_origin ON billing.invoice_lines (account, origin_start);
+SELECT ledger.protect('billing.invoice_lines');
+
+CREATE TABLE billing.voids (
+    account    text        NOT NULL COLLATE "C",
+    invoice_id uuid        NOT NULL,
+    outcome    text        NOT NULL,
+    why        text        NOT NULL,
+    voided_by  text        NOT NULL,
+    position   bigint      NOT NULL,
+    voided_at  timestamptz NOT NULL,
+    CONSTRAINT voids_pkey PRIMARY KEY (account, invoice_id),
+    CONSTRAINT voids_position UNIQUE (position),
+    CONSTRAINT voids_outcome CHECK (outcome IN ('rebill', 'write-off')),
+    CONSTRAINT voids_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id)
+);
+SELECT ledger.protect('billing.voids');
+ALTER TABLE billing.invoices ADD CONSTRAINT invoices_rebills
+    FOREIGN KEY (account, rebills) REFERENCES billing.voids (account, invoice_id) DEFERRABLE INITIALLY DEFERRED;
+
+-- An event is on an invoice. A pin is live while its invoice has no void. A second pin of an event
+-- must name the pin that it replaces, whose invoice must be void: so there is at most one live pin.
+CREATE TABLE billing.pins (
+    account      text        NOT NULL COLLATE "C",
+    position     bigint      NOT NULL,
+    recorded_at  timestamptz NOT NULL,
+    origin_start timestamptz NOT NULL,
+    invoice_id   uuid        NOT NULL,
+    replaces     uuid,
+    CONSTRAINT pins_pkey PRIMARY KEY (account, invoice_id, position),
+    CONSTRAINT pins_one_live UNIQUE NULLS NOT DISTINCT (account, position, replaces),
+    CONSTRAINT pins_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id) DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT pins_replaces_void FOREIGN KEY (account, replaces) REFERENCES billing.voids (account, invoice_id) DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT pins_replaces_pin FOREIGN KEY (account, replaces, position) REFERENCES billing.pins (account, invoice_id, position)
+);
+SELECT ledger.protect('billing.pins');
+
+-- The issuer's numbers, gapless in a series. An invoice is issued by its row here.
+CREATE TABLE billing.invoice_numbers (
+    series     text        NOT NULL COLLATE "C",
+    number     bigint      NOT NULL,
+    account    text        NOT NULL COLLATE "C",
+    invoice_id uuid        NOT NULL,
+    issued_at  timestamptz NOT NULL,
+    CONSTRAINT invoice_numbers_pkey PRIMARY KEY (series, number),
+    CONSTRAINT invoice_numbers_invoice_id UNIQUE (account, invoice_id),
+    CONSTRAINT invoice_numbers_number CHECK (number > 0),
+    CONSTRAINT invoice_numbers_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id)
+);
+SELECT ledger.protect('billing.invoice_numbers');
+
+-- What happened to an invoice after it was ready: each a further row, the newest position counts.
+CREATE TABLE billing.statuses (
+    account    text        NOT NULL COLLATE "C",
+    invoice_id uuid        NOT NULL,
+    status     text        NOT NULL,
+    note       text        NOT NULL DEFAULT '',
+    set_by     text        NOT NULL,
+    position   bigint      NOT NULL,
+    set_at     timestamptz NOT NULL,
+    CONSTRAINT statuses_pkey PRIMARY KEY (account, invoice_id, position),
+    CONSTRAINT statuses_status CHECK (status IN ('issued', 'sent', 'part-paid', 'paid', 'void')),
+    CONSTRAINT statuses_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id)
+);
+SELECT ledger.protect('billing.statuses');
+
+-- Why an event is billed in a later cycle than the one it happened in.
+CREATE TABLE billing.late_events (
+    account          text        NOT NULL COLLATE "C",
+    position         bigint      NOT NULL,
+    recorded_at      timestamptz NOT NULL,
+    origin_start     timestamptz NOT NULL,
+    origin_end       timestamptz NOT NULL,
+    closed_watermark bigint      NOT NULL, -- of the close of that cycle; the event's position is above it
+    target_start     timestamptz NOT NULL, -- the next open cycle
+    found_by         text        NOT NULL,
+    run              text        NOT NULL, -- reconcile.runs.id, or billing.close_runs.n
+    noted_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT late_events_pkey PRIMARY KEY (account, position),
+    CONSTRAINT late_events_is_late CHECK (position > closed_watermark AND target_start >= origin_end),
+    CONSTRAINT late_events_found_by CHECK (found_by IN ('reconcile', 'close'))
+);
+SELECT ledger.protect('billing.late_events');
+
+CREATE VIEW billing.invoices_v1 AS
+    SELECT i.account, i.id, n.series, n.number, i.cycle_start, i.cycle_end, i.currency, i.stream, i.total, i.events, i.rebills,
+           v.outcome AS voided, i.watermark, i.position, i.created_at, n.issued_at
+    FROM billing.invoices i
+    LEFT JOIN billing.invoice_numbers n ON n.account = i.account AND n.invoice_id = i.id
+    LEFT JOIN billing.voids v ON v.account = i.account AND v.invoice_id = i.id;
+CREATE VIEW billing.invoice_lines_v1 AS
+    SELECT account, invoice_id, line, charge, origin_start, origin_end, late, origin_invoice, events, added, exact, amount
+    FROM billing.invoice_lines;
+CREATE VIEW billing.pins_v1 AS
+    SELECT p.account, p.position, p.recorded_at, p.origin_start, p.invoice_id, p.replaces,
+           NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = p.account AND v.invoice_id = p.invoice_id) AS live
+    FROM billing.pins p;
+GRANT SELECT ON billing.invoices_v1, billing.invoice_lines_v1, billing.pins_v1 TO deltaledger_reader, deltaledger_app;
