@@ -1,0 +1,58 @@
+# Everything that is done with this repository is one of these targets; `make` lists them.
+# A machine needs Go and make. PostgreSQL is installed where it is missing.
+
+GO        ?= go
+LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint
+PACKAGES  ?= ./...
+TESTFLAGS ?=
+FUZZTIME  ?= 10s
+BENCH     ?= .
+
+# The tests that keep the derived files true; with -update they write them.
+DERIVED := ./migrations ./api -run 'Test(Schema|OpenAPI)IsCurrent'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test race fuzz bench fmt fmt-check vet lint generate derived verify postgres
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run the demonstration: a small ledger, from events to invoices
+	@[ -n "$$DATABASE_URL" ] || sh .ci/postgres.sh
+	$(GO) run ./cmd/deltaledger demo
+
+test: postgres ## run all tests
+	$(GO) test -timeout 30m $(TESTFLAGS) $(PACKAGES)
+
+race: postgres ## run all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(TESTFLAGS) $(PACKAGES)
+
+fuzz: postgres ## run every fuzzer for FUZZTIME (10s)
+	@GO='$(GO)' sh .ci/fuzz.sh $(FUZZTIME) $(PACKAGES)
+
+bench: postgres ## run the benchmarks that match BENCH (all)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 120m $(TESTFLAGS) $(PACKAGES)
+
+fmt: ## format the Go code
+	$(LINT) fmt
+
+fmt-check: ## fail if the Go code is not formatted
+	$(LINT) fmt --diff
+
+vet: ## vet for Linux and for macOS
+	GOOS=linux $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+
+lint: ## run the linters of .golangci.yml
+	$(LINT) run
+
+generate: postgres ## write the derived files: migrations/schema.sql and api/openapi.json
+	$(GO) test -count=1 $(DERIVED) -update
+
+derived: postgres ## fail if a derived file is not what the code makes
+	$(GO) test -count=1 $(DERIVED)
+
+verify: fmt-check vet lint derived test ## everything that has to hold before a commit
+
+postgres: ## make sure of PostgreSQL's programs, without starting a server
+	@sh .ci/postgres.sh
