@@ -1,0 +1,77 @@
+package pg
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Constraint names the constraint that refused a row, empty if err is no such refusal.
+func Constraint(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(e.Code, "23") {
+		return e.ConstraintName
+	}
+	return ""
+}
+
+// IsUniqueViolation reports that a row with the same key was there.
+func IsUniqueViolation(err error) bool { return code(err) == "23505" }
+
+// IsRefused reports that a trigger or a grant forbade to change a fact.
+func IsRefused(err error) bool { return code(err) == "23001" || code(err) == "42501" }
+
+// IsUndefined reports that the schema isn't there: the database isn't migrated.
+func IsUndefined(err error) bool {
+	c := code(err)
+	return c == "42P01" || c == "3F000" || c == "42883" || c == "42703"
+}
+
+// IsDataError reports that a value can't be stored as it is: SQLSTATE classes 22 and 54, a value that
+// the driver can't encode, or a check constraint. Tried again, it fails again.
+func IsDataError(err error) bool {
+	c := code(err)
+	return strings.HasPrefix(c, "22") || strings.HasPrefix(c, "54") || c == "23514" || c == "23502"
+}
+
+// IsRetryable reports that the same transaction may succeed when it is run again.
+func IsRetryable(err error) bool {
+	switch code(err) {
+	case "40001", "40P01", "55P03": // serialization failure, deadlock, lock not available in time
+		return true
+	}
+	return false
+}
+
+// IsTimeout reports that the statement was stopped by a time limit.
+func IsTimeout(err error) bool { return code(err) == "57014" }
+
+// IsUnavailable reports that the server is gone, starting, or full: nothing is known to be done, and
+// the same request may succeed later.
+func IsUnavailable(err error) bool {
+	c := code(err)
+	if strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "53") {
+		return true
+	}
+	return c == "" && err != nil && (pgconn.SafeToRetry(err) || isConnect(err))
+}
+
+func isConnect(err error) bool {
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok
+}
+
+// Message is the server's own text, without the client's decoration; empty if err isn't the server's.
+func Message(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Message
+	}
+	return ""
+}
+
+func code(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}

@@ -1,0 +1,91 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Beginner is what can begin a transaction: a pool, a connection, or a transaction (a savepoint).
+type Beginner interface {
+	BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
+}
+
+// Isolation levels of InTx.
+const (
+	ReadCommitted  = pgx.ReadCommitted
+	RepeatableRead = pgx.RepeatableRead
+)
+
+// maxTries bounds how often a transaction that met a deadlock is run.
+const maxTries = 6
+
+// InTx runs f in a READ COMMITTED transaction and commits it. A deadlock or serialization failure
+// runs f again, from its beginning, a bounded number of times: f sets its results from scratch and does
+// nothing outside the database. Any other error rolls back and is returned as it is.
+func InTx(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
+	return InTxWith(ctx, db, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, f)
+}
+
+// InSnapshot runs f, which only reads, on one snapshot of the database.
+func InSnapshot(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
+	return InTxWith(ctx, db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
+}
+
+// InTxWith is InTx with options of the caller's.
+func InTxWith(ctx context.Context, db Beginner, o pgx.TxOptions, f func(pgx.Tx) error) error {
+	for try := 1; ; try++ {
+		err := once(ctx, db, o, f)
+		if err == nil || !IsRetryable(err) {
+			return err
+		}
+		if try == maxTries {
+			return fmt.Errorf("after %d tries: %w", try, err)
+		}
+		if err := Backoff(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+// Backoff waits a random time that grows with the number of tries, from about 5 ms on.
+func Backoff(ctx context.Context, try int) error {
+	most := 5 * time.Millisecond << min(try, 7)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(rand.N(most)): // jitter decides nothing, so it needs no seed
+		return nil
+	}
+}
+
+func once(ctx context.Context, db Beginner, o pgx.TxOptions, f func(pgx.Tx) error) (err error) {
+	tx, err := db.BeginTx(ctx, o)
+	if err != nil {
+		return err
+	}
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		// Not ctx: it may have ended, and the connection would be lost with its locks held.
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if e := tx.Rollback(clean); e != nil && !errors.Is(e, pgx.ErrTxClosed) && err == nil {
+			err = e
+		}
+	}()
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return err
+	}
+	committed = true
+	return nil
+}

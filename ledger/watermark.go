@@ -1,0 +1,216 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pg"
+)
+
+// Watermark is a position W such that every position <= W is decided: committed, or never to be.
+// What an answer "as of W" says is true for ever.
+type Watermark struct {
+	N        int64     // the watermark's own number
+	Position int64     // W
+	TakenAt  time.Time // when the ledger's last position was read, by the clock of the database
+}
+
+// The lock on which takers of watermarks queue: taken_at must grow with n.
+const sqlTakerLock = `SELECT pg_advisory_xact_lock(17484, 2)`
+
+// The clock is read before the sequence, so that an event above the watermark is never recorded
+// before it was taken; greatest() keeps taken_at from going back with a clock that was set back.
+const sqlReadPosition = `
+SELECT greatest(clock_timestamp(), (SELECT w.taken_at FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1)),
+       CASE WHEN p.is_called THEN p.last_value ELSE 0 END
+FROM ledger.position_seq p`
+
+// Who holds the shared lock now: transactions that have drawn, or may draw, positions. A statement of
+// its own: in one statement with the sequence its snapshot could be older than the number read.
+const sqlWriters = `
+SELECT COALESCE(array_agg(virtualtransaction), '{}')
+FROM pg_locks
+WHERE locktype = 'advisory' AND classid = 17484 AND objid = 1 AND objsubid = 2 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+const sqlInsertWatermark = `
+INSERT INTO ledger.watermarks (position, taken_at)
+VALUES ($1, $2)
+RETURNING n`
+
+// TakeWatermark takes a new watermark: it reads the last position given out and waits until every
+// transaction that was writing then has ended. It makes no writer wait. It returns once its row is
+// durable; if ctx ends before, there is no new watermark.
+func (l *Ledger) TakeWatermark(ctx context.Context) (Watermark, error) {
+	var w Watermark
+	err := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
+		w = Watermark{}
+		if _, err := tx.Exec(ctx, sqlTakerLock); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, sqlReadPosition).Scan(&w.TakenAt, &w.Position); err != nil {
+			return err
+		}
+		if err := waitForWriters(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, sqlInsertWatermark, w.Position, w.TakenAt).Scan(&w.N)
+	})
+	if err != nil {
+		return Watermark{}, fmt.Errorf("take watermark: %w", err)
+	}
+	w.TakenAt = w.TakenAt.UTC()
+	return w, nil
+}
+
+// waitForWriters returns when each transaction that holds the writers' lock now has let go of it.
+func waitForWriters(ctx context.Context, tx pgx.Tx) error {
+	waiting := map[string]bool{}
+	for first, pause := true, time.Millisecond; ; first = false {
+		var holders []string
+		if err := tx.QueryRow(ctx, sqlWriters).Scan(&holders); err != nil {
+			return err
+		}
+		now := map[string]bool{}
+		for _, h := range holders {
+			if first || waiting[h] {
+				now[h] = true
+			}
+		}
+		if waiting = now; len(waiting) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+			pause = min(2*pause, 20*time.Millisecond)
+		}
+	}
+}
+
+const sqlNewestWatermark = `
+SELECT n, position, taken_at
+FROM ledger.watermarks
+ORDER BY n DESC
+LIMIT 1`
+
+const sqlLastPosition = `
+SELECT CASE WHEN is_called THEN last_value ELSE 0 END
+FROM ledger.position_seq`
+
+// freshness bounds how long Current waits for writers that haven't ended.
+const freshness = time.Second
+
+// Current is the watermark that a reader who names none gets: one that covers everything
+// acknowledged until now. If a writer hangs, it is the newest one there is, after a second.
+func (l *Ledger) Current(ctx context.Context) (Watermark, error) {
+	newest, err := l.newest(ctx)
+	if err != nil {
+		return Watermark{}, err
+	}
+	var last int64
+	if err := l.pool.QueryRow(ctx, sqlLastPosition).Scan(&last); err != nil {
+		return Watermark{}, fmt.Errorf("read the last position: %w", err)
+	}
+	if newest.N > 0 && newest.Position >= last {
+		return newest, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, freshness)
+	defer cancel()
+	w, err := l.TakeWatermark(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil && newest.N > 0 {
+		return newest, nil
+	}
+	return w, err
+}
+
+func (l *Ledger) newest(ctx context.Context) (Watermark, error) {
+	return l.oneWatermark(ctx, sqlNewestWatermark)
+}
+
+func (l *Ledger) oneWatermark(ctx context.Context, sql string, args ...any) (Watermark, error) {
+	rows, err := l.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return Watermark{}, fmt.Errorf("read watermark: %w", err)
+	}
+	w, err := pgx.CollectOneRow(rows, pgx.RowToStructByPos[Watermark])
+	switch {
+	case isNoRows(err):
+		return Watermark{}, nil
+	case err != nil:
+		return Watermark{}, fmt.Errorf("read watermark: %w", err)
+	}
+	w.TakenAt = w.TakenAt.UTC()
+	return w, nil
+}
+
+const sqlWatermarkAtOrBefore = `
+SELECT n, position, taken_at
+FROM ledger.watermarks
+WHERE taken_at <= $1
+ORDER BY taken_at DESC, n DESC
+LIMIT 1`
+
+const sqlDatabaseNow = `SELECT clock_timestamp()`
+
+// AsOf resolves what a caller asks "as of": empty means Current; a whole number a position; anything
+// else an RFC 3339 instant, which means the newest watermark taken at or before it. A position above
+// every watermark and an instant in the future are refused: the answer could still change.
+func (l *Ledger) AsOf(ctx context.Context, text string) (Watermark, error) {
+	if text == "" {
+		return l.Current(ctx)
+	}
+	if position, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return l.asOfPosition(ctx, position)
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return Watermark{}, Invalid("as_of", text, "must be a watermark (a position) or an RFC 3339 time with offset, such as 2026-01-31T23:59:59Z")
+	}
+	return l.asOfInstant(ctx, at)
+}
+
+func (l *Ledger) asOfPosition(ctx context.Context, position int64) (Watermark, error) {
+	if position < 0 {
+		return Watermark{}, Invalid("as_of", strconv.FormatInt(position, 10), "must not be negative")
+	}
+	newest, err := l.newest(ctx)
+	if err == nil && newest.Position < position {
+		newest, err = l.TakeWatermark(ctx)
+	}
+	if err != nil {
+		return Watermark{}, err
+	}
+	if newest.Position < position {
+		return Watermark{}, invalidf("as_of", strconv.FormatInt(position, 10), "is not decided yet: the newest watermark is %d", newest.Position)
+	}
+	return Watermark{N: newest.N, Position: position, TakenAt: newest.TakenAt}, nil
+}
+
+func (l *Ledger) asOfInstant(ctx context.Context, at time.Time) (Watermark, error) {
+	var now time.Time
+	if err := l.pool.QueryRow(ctx, sqlDatabaseNow).Scan(&now); err != nil {
+		return Watermark{}, fmt.Errorf("read the database clock: %w", err)
+	}
+	if at.After(now) {
+		return Watermark{}, invalidf("as_of", at.Format(time.RFC3339Nano), "is in the future: it is %s now", now.UTC().Format(time.RFC3339Nano))
+	}
+	newest, err := l.newest(ctx)
+	if err != nil {
+		return Watermark{}, err
+	}
+	if !newest.TakenAt.After(at) { // another one could still be taken at or before it
+		if _, err := l.TakeWatermark(ctx); err != nil {
+			return Watermark{}, err
+		}
+	}
+	return l.oneWatermark(ctx, sqlWatermarkAtOrBefore, at) // none: position 0, an empty ledger
+}
