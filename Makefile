@@ -50,7 +50,7 @@ generate: postgres ## write the derived files: migrations/schema.sql and api/ope
 	$(GO) test -count=1 $(DERIVED) -update
 
 derived: postgres ## fail if a derived file is not what the code makes
-	$(GO) test -count=1 $(DERIVED)
+	$(GO) test -count=1 $(TESTFLAGS) $(DERIVED)
 
 verify: fmt-check vet lint derived test ## everything that has to hold before a commit
 
