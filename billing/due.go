@@ -1,0 +1,77 @@
+package billing
+
+import "time"
+
+// LastBoundary returns the boundary through which an account can be closed at
+// now, if it is to be closed through a date (inclusive): the last boundary whose
+// local date is the day after through or earlier, and whose grace is over at
+// now. The local date is that of the zone, and the grace that of the terms, in
+// force just before the boundary.
+//
+// Cycles are closed in order, so a boundary counts only if all before it do:
+// a cycle whose grace is still running holds back those after it, even if
+// theirs is shorter. A later through or now never gives an earlier boundary.
+func (c *Calendar) LastBoundary(through Date, now time.Time) (end time.Time) {
+	for i := range c.spans {
+		s := &c.spans[i]
+		last := s.lastDue(through, now)
+		if i > 0 && last.Before(s.from) {
+			return s.from
+		}
+		end = last
+		if i+1 < len(c.spans) {
+			next := c.spans[i+1].from
+			if last.Before(next) {
+				return last
+			}
+			end = next
+		}
+	}
+	return end
+}
+
+// Skipped returns the cycles that an account would keep open, though they end by
+// through, because at now their grace (or that of a cycle before them) isn't
+// over; see LastBoundary. Cycles that haven't begun at now are not among them.
+func (c *Calendar) Skipped(through Date, now time.Time) []Cycle {
+	var skipped []Cycle
+	limit := through.AddDays(1)
+	for cy := c.Cycle(c.LastBoundary(through, now)); !cy.Start.After(now); cy = c.Next(cy) {
+		if DateOf(cy.End.In(c.TermsAt(cy.Start).Zone)).Compare(limit) > 0 {
+			break
+		}
+		skipped = append(skipped, cy)
+	}
+	return skipped
+}
+
+// Due returns the first instant at which a cycle can be closed: the end of its
+// grace, or of the grace of an earlier cycle if that is later.
+func (c *Calendar) Due(cy Cycle) time.Time {
+	var due time.Time
+	for i := range c.spans {
+		s := &c.spans[i]
+		end := cy.End
+		if i+1 < len(c.spans) && c.spans[i+1].from.Before(end) {
+			end = c.spans[i+1].from
+		}
+		if i > 0 && !s.from.Before(cy.End) {
+			break
+		}
+		if over := end.Add(s.terms.Grace); over.After(due) {
+			due = over
+		}
+	}
+	return due
+}
+
+// lastDue returns the last boundary of the span's terms, wherever the span
+// begins and ends, with a local date of at most the day after through and its
+// grace over at now.
+func (s *span) lastDue(through Date, now time.Time) time.Time {
+	at := now.Add(-s.terms.Grace)
+	if limit := through.AddDays(2).In(s.terms.Zone); !at.Before(limit) {
+		at = limit.Add(-1)
+	}
+	return s.boundary(s.index(at))
+}

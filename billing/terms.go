@@ -1,0 +1,183 @@
+package billing
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Cadence is how long cycles are.
+type Cadence string
+
+const (
+	// Weekly cycles are seven local days long.
+	Weekly Cadence = "weekly"
+	// Monthly cycles run from a day of a month to the same day of the next, or
+	// to its last day where it is shorter.
+	Monthly Cadence = "monthly"
+)
+
+// GroupBy is what gets an invoice of its own.
+type GroupBy string
+
+const (
+	// GroupByAccount makes one invoice for each currency of a cycle.
+	GroupByAccount GroupBy = "account"
+	// GroupByStream makes one for each stream too, for example for every order.
+	GroupByStream GroupBy = "stream"
+)
+
+// Limits of terms.
+const (
+	// MaxTermsBytes is how large terms may be as JSON.
+	MaxTermsBytes = 64 << 10
+	// MaxCharges is how many charges terms may have.
+	MaxCharges = 64
+	// MaxGrace is the longest grace.
+	MaxGrace = 31 * day
+	// DefaultGrace is the grace of terms that say nothing about it.
+	DefaultGrace = 2 * day
+)
+
+// Anchor is a local time from which boundaries are counted, in both directions.
+type Anchor struct {
+	Date Date
+	// Clock is the local time of day that every boundary keeps, in whole
+	// seconds since midnight. Zero is an anchor that is a date alone: its
+	// boundaries are the starts of local days.
+	Clock time.Duration
+}
+
+// String returns the anchor as YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss if it has a
+// time of day.
+func (a Anchor) String() string {
+	if a.Clock == 0 {
+		return a.Date.String()
+	}
+	return a.Date.String() + time.Unix(0, 0).UTC().Add(a.Clock).Format("T15:04:05")
+}
+
+// in returns the instant of the anchor's own local time in a zone.
+func (a Anchor) in(zone *time.Location) time.Time {
+	return firstInstant(zone, a.Date.wall()+int64(a.Clock/time.Second))
+}
+
+// Terms is one version of how an account is billed. Versions are only added;
+// which one is in force when, a Calendar says.
+type Terms struct {
+	// Version numbers versions in the order in which they were recorded. The
+	// built-in default is 0.
+	Version int64
+	// Account is whose terms they are. Empty are the default terms, of every
+	// account without its own.
+	Account string
+	// EffectiveFrom is the instant from which the terms are wanted: the start of
+	// a local date or a local time in Zone. Zero is always.
+	EffectiveFrom time.Time
+	// NotBefore is the boundary through which the account (for default terms:
+	// any account) was closed when this version was recorded; zero if there was
+	// none. It isn't part of the JSON, since the operator doesn't write it.
+	NotBefore time.Time
+	// Cadence, Anchor and Zone make the boundaries of cycles.
+	Cadence Cadence
+	Anchor  Anchor
+	Zone    *time.Location
+	// Grace is how long a cycle stays open after its end. At most MaxGrace.
+	Grace   time.Duration
+	GroupBy GroupBy
+	// Charges are what is billed, in the order of an invoice's lines.
+	Charges []Charge
+}
+
+// DefaultTerms are the terms of a ledger whose operator has recorded none:
+// calendar months in the ledger's reporting zone, two days of grace, and the
+// sum of the amounts.
+func DefaultTerms(ledgerZone *time.Location) Terms {
+	return Terms{
+		Cadence: Monthly,
+		Anchor:  defaultAnchor(Monthly),
+		Zone:    ledgerZone,
+		Grace:   DefaultGrace,
+		GroupBy: GroupByAccount,
+		Charges: []Charge{{Name: "amount", Measure: "amount", Model: ModelSum}},
+	}
+}
+
+// defaultAnchor makes months begin on the 1st and weeks on Monday.
+func defaultAnchor(c Cadence) Anchor {
+	if c == Weekly {
+		return Anchor{Date: Date{Year: 2000, Month: time.January, Day: 3}}
+	}
+	return Anchor{Date: Date{Year: 2000, Month: time.January, Day: 1}}
+}
+
+// termsJSON is the JSON form of terms, in the order of its keys.
+type termsJSON struct {
+	Account       string       `json:"account,omitempty"`
+	EffectiveFrom string       `json:"effective_from,omitempty"`
+	Cadence       Cadence      `json:"cadence"`
+	Anchor        string       `json:"anchor"`
+	Zone          string       `json:"zone"`
+	Grace         string       `json:"grace"`
+	GroupBy       GroupBy      `json:"group_by"`
+	Charges       []chargeJSON `json:"charges"`
+}
+
+type chargeJSON struct {
+	Name    string   `json:"name"`
+	Measure string   `json:"measure"`
+	Types   []string `json:"types,omitempty"`
+	Model   Model    `json:"model"`
+	Rate    string   `json:"rate,omitempty"`
+}
+
+// JSON returns the terms in canonical JSON: fixed order of keys, no spaces, and
+// everything spelled out that ParseTerms would otherwise take from a default or
+// from the ledger. ParseTerms reads it back into the same terms, but for
+// Version and NotBefore, which aren't in it.
+func (t Terms) JSON() []byte {
+	out := termsJSON{
+		Account: t.Account, Cadence: t.Cadence, Anchor: t.Anchor.String(), Zone: t.Zone.String(),
+		Grace: graceText(t.Grace), GroupBy: t.GroupBy, Charges: make([]chargeJSON, len(t.Charges)),
+	}
+	if !t.EffectiveFrom.IsZero() {
+		out.EffectiveFrom = t.effectiveText()
+	}
+	for i, c := range t.Charges {
+		out.Charges[i] = chargeJSON{Name: c.Name, Measure: c.Measure, Types: c.Types, Model: c.Model}
+		if c.Model == ModelPercentage {
+			out.Charges[i].Rate = c.Rate.String()
+		}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(out); err != nil {
+		panic("billing: terms can't be written as JSON: " + err.Error()) // strings only: impossible
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// effectiveText writes EffectiveFrom as the operator would: a date if the terms
+// begin with a local day, a local time otherwise.
+func (t Terms) effectiveText() string {
+	local := t.EffectiveFrom.In(t.Zone)
+	if date := DateOf(local); date.In(t.Zone).Equal(t.EffectiveFrom) {
+		return date.String()
+	}
+	return local.Format(localLayout)
+}
+
+// graceText writes a grace in the largest units without a remainder.
+func graceText(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return strconv.FormatInt(int64(d/time.Hour), 10) + "h"
+	}
+	text := d.String()
+	if d%time.Minute == 0 {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	return text
+}

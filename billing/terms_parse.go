@@ -1,0 +1,293 @@
+package billing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	// Links in a copy, so that zones are found even where the system has no time zone data.
+	_ "time/tzdata"
+
+	"deltaledger/ledger"
+)
+
+// localLayout is how a local time is written: to the second, without an offset.
+const localLayout = "2006-01-02T15:04:05"
+
+// Problem is one thing that is wrong with terms.
+type Problem struct {
+	// Field is where, such as charges[0].rate; empty for the whole document.
+	Field string
+	// Value is what was written there, shortened; empty if nothing was.
+	Value string
+	// Rule says what would be right.
+	Rule string
+}
+
+// String returns the problem as a phrase.
+func (p Problem) String() string {
+	text := p.Rule
+	if p.Value != "" {
+		text = strconv.Quote(p.Value) + ": " + text
+	}
+	if p.Field != "" {
+		text = p.Field + ": " + text
+	}
+	return text
+}
+
+// TermsError reports everything that is wrong with terms, in the order of the
+// document. It wraps ledger.ErrInvalid.
+type TermsError struct {
+	Problems []Problem
+}
+
+func (e *TermsError) Error() string {
+	texts := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		texts[i] = p.String()
+	}
+	return "terms: " + strings.Join(texts, "; ")
+}
+
+// Unwrap makes errors.Is(err, ledger.ErrInvalid) true.
+func (e *TermsError) Unwrap() error { return ledger.ErrInvalid }
+
+// ParseTerms reads terms from JSON. Whatever is wrong is reported at once, in a
+// *TermsError. Absent fields have defaults: cadence monthly, the anchor on the
+// 1st or a Monday, the ledger's zone, DefaultGrace, one invoice for the account;
+// charges must be given. Whether measures and event types exist is not checked
+// here.
+func ParseTerms(raw []byte, ledgerZone *time.Location) (Terms, error) {
+	p := &termsParser{}
+	root := p.document(raw)
+	if len(p.problems) > 0 && root.kind != objectNode {
+		return Terms{}, &TermsError{Problems: p.problems}
+	}
+	t := p.terms(root, ledgerZone)
+	if len(p.problems) > 0 {
+		return Terms{}, &TermsError{Problems: p.problems}
+	}
+	return t, nil
+}
+
+// termsParser collects what is wrong while terms are read.
+type termsParser struct {
+	problems []Problem
+}
+
+// refuse notes a problem. Values are shortened to what a person can read, and
+// after maxProblems the rest isn't listed.
+func (p *termsParser) refuse(field, value, format string, args ...any) {
+	const most = 80
+	switch n := len(p.problems); {
+	case n == maxProblems:
+		p.problems = append(p.problems, Problem{Rule: "more is wrong than is listed here"})
+		return
+	case n > maxProblems:
+		return
+	}
+	if runes := []rune(value); len(runes) > most {
+		value = string(runes[:most]) + "…"
+	}
+	p.problems = append(p.problems, Problem{Field: field, Value: value, Rule: fmt.Sprintf(format, args...)})
+}
+
+func (p *termsParser) terms(root node, ledgerZone *time.Location) Terms {
+	f := p.fields("", root, "account", "effective_from", "cadence", "anchor", "zone", "grace", "group_by", "charges")
+	t := Terms{Grace: DefaultGrace, Zone: ledgerZone}
+	if s, ok := f.text("account", ledger.MaxAccount); ok {
+		t.Account = s
+	}
+	t.Cadence = Cadence(f.choice("cadence", string(Monthly), string(Monthly), string(Weekly)))
+	t.GroupBy = GroupBy(f.choice("group_by", string(GroupByAccount), string(GroupByAccount), string(GroupByStream)))
+	t.Zone = p.zone(f, ledgerZone)
+	t.Anchor = defaultAnchor(t.Cadence)
+	if a, ok := p.local(f, "anchor"); ok {
+		t.Anchor = a
+	}
+	if a, ok := p.local(f, "effective_from"); ok && t.Zone != nil {
+		t.EffectiveFrom = a.in(t.Zone)
+	}
+	if s, ok := f.text("grace", maxShort); ok {
+		grace, err := parseGrace(s)
+		if err != nil {
+			p.refuse("grace", s, "%v", err)
+		}
+		t.Grace = grace
+	}
+	t.Charges = p.charges(f)
+	return t
+}
+
+// zone reads the time zone. Names whose meaning depends on the machine, or that
+// count leap seconds, are refused: boundaries must be the same everywhere.
+func (p *termsParser) zone(f fields, ledgerZone *time.Location) *time.Location {
+	name, ok := f.text("zone", maxShort)
+	if !ok {
+		if _, written := f.values["zone"]; !written && ledgerZone == nil {
+			p.refuse("zone", "", "must be given, since the ledger's own zone isn't known")
+		}
+		return ledgerZone
+	}
+	first, _, _ := strings.Cut(name, "/")
+	ofMachine := slices.Contains([]string{"Local", "localtime", "posixrules", "right", "posix"}, first)
+	isPath := strings.ContainsAny(name, `.\`) || strings.Contains(name, "//") || strings.HasSuffix(name, "/")
+	zone, err := time.LoadLocation(name)
+	if err != nil || ofMachine || isPath {
+		p.refuse("zone", name, "must be the name of a time zone of the IANA database, such as Europe/London")
+		return nil
+	}
+	return zone
+}
+
+// local reads a local date or date and time.
+func (p *termsParser) local(f fields, name string) (Anchor, bool) {
+	s, ok := f.text(name, maxShort)
+	if !ok {
+		return Anchor{}, false
+	}
+	layout := time.DateOnly
+	if len(s) > len(time.DateOnly) {
+		layout = localLayout
+	}
+	t, err := time.Parse(layout, s)
+	if err != nil || len(s) != len(layout) || t.Year() < 1900 || t.Year() > 2999 {
+		p.refuse(name, s, "must be an existing local date such as 2026-01-31, or a local time such as 2026-01-31T15:00:00 "+
+			"without an offset, of the years 1900 to 2999")
+		return Anchor{}, false
+	}
+	date := DateOf(t)
+	return Anchor{Date: date, Clock: time.Duration(t.Unix()-date.wall()) * time.Second}, true
+}
+
+// parseGrace reads a number of days such as 2d, or a duration of Go such as
+// 36h30m.
+func parseGrace(s string) (time.Duration, error) {
+	rule := errors.New(`must be a time of 0 to 31 days in whole seconds, such as "48h" or "2d"`)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 8)
+		if err != nil || n > uint64(MaxGrace/day) {
+			return 0, rule
+		}
+		return time.Duration(n) * day, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > MaxGrace || d%time.Second != 0 {
+		return 0, rule
+	}
+	return d, nil
+}
+
+func (p *termsParser) charges(f fields) []Charge {
+	list, ok := f.list("charges")
+	if !ok {
+		return nil
+	}
+	if len(list) == 0 || len(list) > MaxCharges {
+		p.refuse("charges", "", "must be 1 to %d charges, not %d", MaxCharges, len(list))
+	}
+	charges, names := make([]Charge, 0, len(list)), map[string]bool{}
+	for i, n := range list {
+		path := fmt.Sprintf("charges[%d]", i)
+		c := p.charge(path, n)
+		if c.Name != "" && names[c.Name] {
+			p.refuse(path+".name", c.Name, "must be unique: another charge of these terms has the name")
+		}
+		names[c.Name] = true
+		charges = append(charges, c)
+	}
+	return charges
+}
+
+func (p *termsParser) charge(path string, n node) Charge {
+	f := p.fields(path, n, "name", "measure", "types", "model", "rate")
+	if n.kind != objectNode {
+		return Charge{}
+	}
+	var c Charge
+	if s, ok := f.required("name", maxShort); ok {
+		c.Name = s
+		if strings.TrimSpace(s) != s || strings.ContainsFunc(s, unicode.IsControl) {
+			p.refuse(path+".name", s, "must have no control characters, and no spaces at its ends")
+		}
+	}
+	if s, ok := f.required("measure", maxShort); ok {
+		c.Measure = s
+		if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || s[0] < 'a' || s[0] > 'z' {
+			p.refuse(path+".measure", s, "must be the name of a measure: small letters, digits and _, such as amount")
+		}
+	}
+	c.Types = p.types(f)
+	if _, ok := f.required("model", maxShort); ok {
+		c.Model = Model(f.choice("model", "", string(ModelSum), string(ModelPercentage)))
+	}
+	switch _, written := f.values["rate"]; {
+	case c.Model == ModelSum && written:
+		p.refuse(path+".rate", f.values["rate"].shown(), "must be absent: the model sum has no rate")
+	case c.Model == ModelPercentage || written:
+		if s, ok := f.required("rate", maxRate); ok {
+			c.Rate = p.decimal(path+".rate", s).Decimal()
+		}
+	}
+	return c
+}
+
+// types reads the event types of a charge.
+func (p *termsParser) types(f fields) []string {
+	if _, written := f.values["types"]; !written {
+		return nil
+	}
+	list, _ := f.list("types")
+	var types []string
+	for i, n := range list {
+		path := fmt.Sprintf("%s[%d]", f.path("types"), i)
+		s, ok := p.string(path, n, ledger.MaxType)
+		if ok && slices.Contains(types, s) {
+			p.refuse(path, s, "must be given once")
+		} else if ok {
+			types = append(types, s)
+		}
+	}
+	return types
+}
+
+// decimal reads a number by the rule that amounts of events follow.
+func (p *termsParser) decimal(path, s string) ledger.Amount {
+	a, err := ledger.ParseAmount(s)
+	if err != nil {
+		rule := err.Error()
+		if field := (*ledger.FieldError)(nil); errors.As(err, &field) {
+			rule = field.Rule
+		}
+		p.refuse(path, s, "%s", rule)
+	}
+	return a
+}
+
+const (
+	maxShort = 64  // bytes of a name, a date, a zone
+	maxRate  = 128 // characters of a rate, as ledger.ParseAmount allows
+
+	maxProblems = 100 // that are listed
+)
+
+// string checks a text: not empty, not too long, nothing in it that the database
+// refuses. Otherwise accounts and types are whatever upstream calls them.
+func (p *termsParser) string(path string, n node, maxBytes int) (string, bool) {
+	switch {
+	case n.kind != stringNode:
+		p.refuse(path, n.shown(), "must be a JSON string")
+	case n.text == "" || len(n.text) > maxBytes:
+		p.refuse(path, n.text, "must be a text of 1 to %d bytes", maxBytes)
+	case strings.Contains(n.text, "\x00"):
+		p.refuse(path, n.text, "must have no NUL characters")
+	default:
+		return n.text, true
+	}
+	return "", false
+}
