@@ -51,6 +51,7 @@ apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock:
 # Debian's package makes and starts a cluster of its own when it is first installed. The drop-in forbids that; it has
 # to stand after postgresql-common and before the server, and goes again so that later installations are as usual.
 install_apt() {
+  as_root true || return 1
   apt update || say "the package lists could not be renewed, going on with those that are here"
   candidate=$(apt-cache policy postgresql | sed -n 's/^ *Candidate: *\([0-9][0-9]*\).*/\1/p')
   if [ -n "$candidate" ] && [ "$candidate" -lt "$oldest" ]; then
