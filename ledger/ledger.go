@@ -2,7 +2,11 @@ package ledger
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +23,9 @@ type Ledger struct {
 	zone     *time.Location
 	skew     time.Duration
 	now      func() time.Time
+	random   io.Reader
+	declared sync.Map     // source → declaration
+	careful  atomic.Int64 // batches that still go the careful way; see writer.writeOnce
 }
 
 // Settings are fixed when a ledger is created.
@@ -34,6 +41,7 @@ type Config struct {
 	Pool      *pgxpool.Pool
 	ClockSkew time.Duration    // how far in the future occurred_at may lie; 0: 24 hours
 	Now       func() time.Time // the clock that ClockSkew is measured against; nil: the system's
+	Random    io.Reader        // of salts; nil: crypto/rand
 }
 
 const sqlSettings = `
@@ -51,6 +59,9 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	}
 	if l.now == nil {
 		l.now = time.Now
+	}
+	if l.random = c.Random; l.random == nil {
+		l.random = rand.Reader
 	}
 	var grace int64
 	s := &l.settings

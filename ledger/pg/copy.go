@@ -31,17 +31,20 @@ func CopyOut(ctx context.Context, tx pgx.Tx, w io.Writer, sql string) (int64, er
 	return tag.RowsAffected(), err
 }
 
-// chain reads slices one after the other, without copying them together first.
+// chain reads slices one after the other. It fills what it is given: each Read becomes one message.
 type chain struct{ parts [][]byte }
 
 func (c *chain) Read(p []byte) (int, error) {
-	for len(c.parts) > 0 && len(c.parts[0]) == 0 {
-		c.parts = c.parts[1:]
+	n := 0
+	for n < len(p) && len(c.parts) > 0 {
+		k := copy(p[n:], c.parts[0])
+		n += k
+		if c.parts[0] = c.parts[0][k:]; len(c.parts[0]) == 0 {
+			c.parts = c.parts[1:]
+		}
 	}
-	if len(c.parts) == 0 {
+	if n == 0 && len(p) > 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, c.parts[0])
-	c.parts[0] = c.parts[0][n:]
 	return n, nil
 }

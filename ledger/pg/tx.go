@@ -63,6 +63,24 @@ func Backoff(ctx context.Context, try int) error {
 	}
 }
 
+// InSavepoint runs f in a savepoint of tx: if f fails, only what f did is rolled back. It never runs f
+// again: after a deadlock the whole transaction has to.
+func InSavepoint(ctx context.Context, tx pgx.Tx, f func(pgx.Tx) error) error {
+	sub, err := tx.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f(sub); err != nil {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if e := sub.Rollback(clean); e != nil && !errors.Is(e, pgx.ErrTxClosed) {
+			return errors.Join(err, e)
+		}
+		return err
+	}
+	return sub.Commit(ctx)
+}
+
 func once(ctx context.Context, db Beginner, o pgx.TxOptions, f func(pgx.Tx) error) (err error) {
 	tx, err := db.BeginTx(ctx, o)
 	if err != nil {

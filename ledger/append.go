@@ -1,0 +1,284 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pg"
+)
+
+// MaxBatch is how many events one transaction of Append holds at most. More are written in several.
+const MaxBatch = 10_000
+
+// MaxAtomic is how many events an atomic request may hold.
+const MaxAtomic = 1_000_000
+
+// Append records events, each exactly once for ever, and says for each what became of it, in the
+// order given. When it returns without error, every outcome is durable. Events that break a rule,
+// were recorded before, or collide with recorded ones don't stop the others. An error means that the
+// database failed: some events may be recorded; sending all of them again is safe.
+//
+// Append takes the events over: it puts them in canonical form.
+func (l *Ledger) Append(ctx context.Context, events []Event) ([]Outcome, error) {
+	outcomes := make([]Outcome, 0, len(events))
+	for part := range slices.Chunk(events, MaxBatch) {
+		b, err := l.Prepare(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		if err := l.Write(ctx, b); err != nil {
+			return nil, err
+		}
+		outcomes = append(outcomes, b.Outcomes...)
+	}
+	return outcomes, nil
+}
+
+// Write records a prepared batch in one transaction and sets its outcomes.
+func (l *Ledger) Write(ctx context.Context, b *Batch) error {
+	w := writer{l: l, run: func(f func(pgx.Tx) error) error { return pg.InTx(ctx, l.pool, f) }}
+	if err := w.write(ctx, b, b.all()); err != nil {
+		return fmt.Errorf("record events: %w", err)
+	}
+	return nil
+}
+
+// ErrAtomic says that an atomic request was rolled back because of events in it. It wraps ErrInvalid.
+var ErrAtomic = fmt.Errorf("nothing was recorded, because the request is atomic and not all of its events can be recorded: %w", ErrInvalid)
+
+// AppendAtomic records all of the events, in one transaction, or none. Events that were recorded
+// before don't fail it. If one is invalid or in conflict, the error is ErrAtomic and the outcomes say
+// which; the good ones are Refused. Conflicts are kept all the same.
+func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, error) {
+	if len(events) > MaxAtomic {
+		return nil, invalidf("events", "", "an atomic request must have at most %d events, not %d", MaxAtomic, len(events))
+	}
+	var batches []*Batch
+	for part := range slices.Chunk(events, MaxBatch) {
+		b, err := l.Prepare(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		batches = append(batches, b)
+	}
+	var conflicts []conflict
+	err := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
+		conflicts = nil
+		for _, b := range batches {
+			w := writer{l: l, atomic: true, run: func(f func(pgx.Tx) error) error { return pg.InSavepoint(ctx, tx, f) }}
+			if err := w.write(ctx, b, b.all()); err != nil {
+				return err
+			}
+			conflicts = append(conflicts, w.conflicts...)
+		}
+		for _, b := range batches {
+			if !b.whole() {
+				return ErrAtomic
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrAtomic) {
+		return nil, fmt.Errorf("record events: %w", err)
+	}
+	outcomes := make([]Outcome, 0, len(events))
+	for _, b := range batches {
+		if err != nil {
+			b.refuse()
+		}
+		outcomes = append(outcomes, b.Outcomes...)
+	}
+	if len(conflicts) > 0 {
+		if e := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error { return insertConflicts(ctx, tx, conflicts) }); e != nil {
+			return nil, fmt.Errorf("keep conflicts: %w", e)
+		}
+	}
+	return outcomes, err
+}
+
+// whole reports that every event of the batch is in the ledger.
+func (b *Batch) whole() bool {
+	return !slices.ContainsFunc(b.Outcomes, func(o Outcome) bool { return o.Status != Recorded && o.Status != Duplicate })
+}
+
+// refuse takes back what was rolled back.
+func (b *Batch) refuse() {
+	for i, o := range b.Outcomes {
+		if o.Status == Recorded || o.Status == Duplicate {
+			b.Outcomes[i] = Outcome{Status: Refused}
+		}
+	}
+}
+
+func (b *Batch) all() []*prepared {
+	all := make([]*prepared, len(b.items))
+	for i := range b.items {
+		all[i] = &b.items[i]
+	}
+	return all
+}
+
+// writer writes one batch. run runs a function in a transaction, or in a savepoint of an atomic one.
+type writer struct {
+	l         *Ledger
+	run       func(func(pgx.Tx) error) error
+	atomic    bool
+	conflicts []conflict // of an atomic request: to be kept in a transaction of their own
+}
+
+// carefulBatches is how many batches go the careful way after one met keys that were taken: repeated
+// deliveries come in runs.
+const carefulBatches = 8
+
+// write records items and sets the outcomes of b.
+func (w *writer) write(ctx context.Context, b *Batch, items []*prepared) error {
+	for len(items) > 0 {
+		unique, repeats := firsts(items)
+		err := w.writeOnce(ctx, b, unique)
+		if pg.IsDataError(err) {
+			if err := w.bisect(ctx, b, unique, err); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+		if items, err = w.settle(ctx, b, repeats); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeOnce writes items, of which no two have a key in common, the fast way, or else the careful way.
+func (w *writer) writeOnce(ctx context.Context, b *Batch, items []*prepared) error {
+	if len(items) == 0 {
+		return nil
+	}
+	if w.l.careful.Load() <= 0 {
+		err := w.writeFast(ctx, b, items)
+		if !pg.IsUniqueViolation(err) {
+			return err
+		}
+		w.l.careful.Store(carefulBatches)
+	}
+	taken, err := w.writeCareful(ctx, b, items)
+	if err == nil && taken == 0 {
+		w.l.careful.Add(-1)
+	} else if taken > 0 {
+		w.l.careful.Store(carefulBatches)
+	}
+	return err
+}
+
+// writeFast copies keys and events and expects none of the keys to be taken.
+func (w *writer) writeFast(ctx context.Context, b *Batch, items []*prepared) error {
+	var positions []int64
+	err := w.run(func(tx pgx.Tx) error {
+		var at time.Time
+		var err error
+		if positions, at, err = draw(ctx, tx, len(items)); err != nil {
+			return err
+		}
+		keys := encodeKeys(items, positions, at)
+		if _, err := pg.CopyIn(ctx, tx, sqlCopyKeys, keys); err != nil {
+			return err
+		}
+		return copyRows(ctx, tx, b, items, positions, at)
+	})
+	if err != nil {
+		return err
+	}
+	for i, p := range items {
+		b.Outcomes[p.input] = Outcome{Status: Recorded, Position: positions[i]}
+	}
+	return nil
+}
+
+const sqlDraw = `
+SELECT positions, recorded_at
+FROM ledger.draw($1)`
+
+// draw gets n positions and the time of recording. From here to the end of the transaction
+// watermarks wait for us: nothing may wait for a client any more.
+func draw(ctx context.Context, tx pgx.Tx, n int) (positions []int64, recordedAt time.Time, err error) {
+	err = tx.QueryRow(ctx, sqlDraw, n).Scan(&positions, &recordedAt)
+	if err == nil && len(positions) != n {
+		err = fmt.Errorf("drew %d positions instead of %d: %w", len(positions), n, ErrCorrupt)
+	}
+	return positions, recordedAt, err
+}
+
+// DrawTx draws n positions for facts of the packages above, as their transaction's last step before
+// it inserts them.
+func DrawTx(ctx context.Context, tx pgx.Tx, n int) (positions []int64, recordedAt time.Time, err error) {
+	if positions, recordedAt, err = draw(ctx, tx, n); err != nil {
+		return nil, time.Time{}, fmt.Errorf("draw positions: %w", err)
+	}
+	return positions, recordedAt, nil
+}
+
+// encodeKeys encodes the key rows of items in the order of insertion.
+func encodeKeys(items []*prepared, positions []int64, at time.Time) []byte {
+	type numbered struct {
+		*prepared
+		position int64
+	}
+	sorted := make([]numbered, len(items))
+	for i, p := range items {
+		sorted[i] = numbered{p, positions[i]}
+	}
+	slices.SortFunc(sorted, func(a, b numbered) int { return order(a.prepared, b.prepared) })
+	d := make([]byte, 0, 124*len(items))
+	for _, s := range sorted {
+		d = appendKeyTuple(d, s.prepared, s.position, at)
+	}
+	return d
+}
+
+// copyRows copies the events and private rows of items, which have the positions given.
+func copyRows(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared, positions []int64, at time.Time) error {
+	events, private := make([][]byte, len(items)), [][]byte(nil)
+	for i, p := range items {
+		events[i] = p.tuple.of(b.tuples)
+		patch(events[i], positions[i], at)
+		if p.row.to > p.row.from {
+			row := p.row.of(b.private)
+			patch(row, positions[i], at)
+			private = append(private, row)
+		}
+	}
+	if _, err := pg.CopyIn(ctx, tx, sqlCopyEvents, events...); err != nil {
+		return err
+	}
+	if len(private) == 0 {
+		return nil
+	}
+	_, err := pg.CopyIn(ctx, tx, sqlCopyPrivate, private...)
+	return err
+}
+
+// bisect writes the halves of items, which the database refused as a whole because of a value in
+// them, until the bad one stands alone. cause is what the database said.
+func (w *writer) bisect(ctx context.Context, b *Batch, items []*prepared, cause error) error {
+	if len(items) == 1 {
+		b.Outcomes[items[0].input] = Outcome{Status: Rejected,
+			Err: Invalid("event", b.events[items[0].input].ID, "the database can't store it: "+pg.Message(cause))}
+		return nil
+	}
+	half := len(items) / 2
+	for _, part := range [][]*prepared{items[:half], items[half:]} {
+		err := w.writeOnce(ctx, b, part)
+		if pg.IsDataError(err) {
+			err = w.bisect(ctx, b, part, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package ledger
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	reasonContent  = "content"  // the identity is recorded with other content
+	reasonSequence = "sequence" // the place in the stream is taken by another event
+)
+
+// conflict is an event whose identity or place is taken by other content.
+type conflict struct {
+	p        *prepared
+	event    *Event
+	existing taken
+	reason   string
+	other    string   // ID of the recorded event
+	differs  []string // names of the fields that differ, sorted
+	tag      []byte   // tells versions of the private content apart
+}
+
+func (c conflict) outcome() Outcome {
+	o := Outcome{Status: Conflict, Position: c.existing.position, Differs: c.differs}
+	if c.reason == reasonSequence {
+		o.Err = invalidf("seqn", "", "%d of stream %q is taken by event %q at position %d", c.event.Seqn, c.event.Stream, c.other, c.existing.position)
+	} else {
+		o.Err = invalidf("id", c.event.ID, "is recorded at position %d with other content: %v", c.existing.position, c.differs)
+	}
+	return o
+}
+
+const sqlExisting = `
+SELECT e.position, e.event_id, e.source, e.stream, e.seqn, e.type, e.account, e.occurred_at, e.currency, e.kind,
+       e.amount::text, e.quantity::text, e.dimensions::text, e.corrects, e.reason, e.reference, e.maker, e.commitment IS NOT NULL
+FROM unnest($1::bigint[], $2::timestamptz[]) AS w (position, recorded_at)
+JOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at`
+
+// describe fills in what differs from the recorded events.
+func describe(ctx context.Context, tx pgx.Tx, conflicts []conflict, ledgerID uuid.UUID) error {
+	positions, times := make([]int64, len(conflicts)), make([]time.Time, len(conflicts))
+	for i, c := range conflicts {
+		positions[i], times[i] = c.existing.position, c.existing.recordedAt
+	}
+	rows, err := tx.Query(ctx, sqlExisting, positions, times)
+	if err != nil {
+		return fmt.Errorf("read what is recorded: %w", err)
+	}
+	recorded := map[int64]Event{}
+	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
+		position, e, err := scanExisting(row)
+		recorded[position] = e
+		return struct{}{}, err
+	})
+	if err != nil {
+		return fmt.Errorf("read what is recorded: %w", err)
+	}
+	for i := range conflicts {
+		c := &conflicts[i]
+		old, ok := recorded[c.existing.position]
+		if !ok {
+			return fmt.Errorf("position %d is in the identity index but not among the events: %w", c.existing.position, ErrCorrupt)
+		}
+		c.other = old.ID
+		c.differs = differs(&old, c.event)
+		if len(c.differs) == 0 {
+			c.differs = []string{"payload"}
+		}
+		sum := sha256.Sum256(slices.Concat(ledgerID[:], c.p.eventKey[:], c.p.canonical))
+		c.tag = sum[:8]
+	}
+	slices.SortFunc(conflicts, func(a, b conflict) int { return cmp.Compare(a.p.input, b.p.input) })
+	return nil
+}
+
+func scanExisting(row pgx.CollectableRow) (position int64, e Event, err error) {
+	var (
+		stream, amount, quantity, dimensions, corrects, reason, reference, maker *string
+		seqn                                                                     *int64
+		private                                                                  bool
+	)
+	err = row.Scan(&position, &e.ID, &e.Source, &stream, &seqn, &e.Type, &e.Account, &e.OccurredAt, &e.Currency, &e.Kind,
+		&amount, &quantity, &dimensions, &corrects, &reason, &reference, &maker, &private)
+	if err != nil {
+		return 0, e, err
+	}
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	e.Stream, e.Corrects, e.Reason, e.Reference, e.Maker = text(stream), text(corrects), text(reason), text(reference), text(maker)
+	if seqn != nil {
+		e.Seqn, e.HasSeqn = *seqn, true
+	}
+	if private {
+		e.Payload = []byte("{}")
+	}
+	var broken error
+	for _, f := range []struct {
+		to   *Amount
+		from *string
+	}{{&e.Amount, amount}, {&e.Quantity, quantity}} {
+		if f.from != nil {
+			*f.to, err = ParseAmount(*f.from)
+			broken = errors.Join(broken, err)
+		}
+	}
+	if dimensions != nil {
+		e.Dimensions, err = canonicalDimensions([]byte(*dimensions))
+		broken = errors.Join(broken, err)
+	}
+	return position, e, broken
+}
+
+// differs names the public fields in which b isn't a, and "payload" where only one has private content.
+func differs(a, b *Event) []string {
+	var names []string
+	add := func(name string, same bool) {
+		if !same {
+			names = append(names, name)
+		}
+	}
+	add("account", a.Account == b.Account)
+	add("amount", a.Amount == b.Amount)
+	add("corrects", a.Corrects == b.Corrects)
+	add("currency", a.Currency == b.Currency)
+	add("dimensions", bytes.Equal(a.Dimensions, b.Dimensions))
+	add("id", a.ID == b.ID)
+	add("kind", a.Kind == b.Kind)
+	add("maker", a.Maker == b.Maker)
+	add("occurred_at", a.OccurredAt.Equal(b.OccurredAt))
+	add("payload", (len(a.Payload) > 0) == (len(b.Payload) > 0))
+	add("quantity", a.Quantity == b.Quantity)
+	add("reason", a.Reason == b.Reason)
+	add("reference", a.Reference == b.Reference)
+	add("seqn", a.HasSeqn == b.HasSeqn && a.Seqn == b.Seqn)
+	add("stream", a.Stream == b.Stream)
+	add("type", a.Type == b.Type)
+	return names
+}
+
+// A conflict that was kept before, by us or by somebody at the same time, is kept once.
+const sqlInsertConflict = `
+INSERT INTO ledger.conflicts (reason, source, event_id, event_key, existing_position, existing_recorded_at, differs, content, digest, private_tag)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT ON CONSTRAINT conflicts_once DO NOTHING
+RETURNING n`
+
+const sqlInsertConflictPrivate = `
+INSERT INTO ledger.conflict_private (conflict, payload)
+VALUES ($1, $2)`
+
+func insertConflicts(ctx context.Context, tx pgx.Tx, conflicts []conflict) error {
+	for _, c := range conflicts {
+		var n int64
+		content := string(AppendCanonical(nil, c.event))
+		err := tx.QueryRow(ctx, sqlInsertConflict, c.reason, c.event.Source, c.event.ID, uuid.UUID(c.p.eventKey),
+			c.existing.position, c.existing.recordedAt, c.differs, content, c.p.digest[:], c.tag).Scan(&n)
+		if isNoRows(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("keep a conflict: %w", err)
+		}
+		if len(c.event.Payload) > 0 {
+			if _, err := tx.Exec(ctx, sqlInsertConflictPrivate, n, string(c.event.Payload)); err != nil {
+				return fmt.Errorf("keep a conflict: %w", err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+)
+
+// Batch is a number of events made ready to be written: checked, hashed, and encoded as far as that
+// goes without positions. Its outcomes are in the order of the events it was prepared from.
+type Batch struct {
+	Outcomes []Outcome
+	events   []Event
+	items    []prepared // the events that are valid, in input order
+	tuples   []byte     // of all items, one behind the other
+	private  []byte     // private rows of the items that have any
+}
+
+// prepared is what the write path knows of one valid event.
+type prepared struct {
+	input       int // index into Batch.events and Batch.Outcomes
+	eventKey    Key
+	positionKey Key
+	numbered    bool // positionKey is set
+	digest      Digest
+	canonical   []byte // of the private content, nil if there is none
+	tuple       span   // of Batch.tuples
+	row         span   // of Batch.private, empty if there is none
+}
+
+type span struct{ from, to int }
+
+func (s span) of(b []byte) []byte { return b[s.from:s.to] }
+
+// saltSize is the size of the random salt of a commitment, in bytes.
+const saltSize = 16
+
+// Prepare checks, hashes and encodes events; it may run in parallel with the database. Events that
+// break a rule get their outcome here. The events belong to the batch from now on. The error is of the
+// look-up of sources or of the random numbers, never of an event.
+func (l *Ledger) Prepare(ctx context.Context, events []Event) (*Batch, error) {
+	b := &Batch{Outcomes: make([]Outcome, len(events)), events: events, items: make([]prepared, 0, len(events))}
+	b.tuples = make([]byte, 0, 320*len(events))
+	horizon := l.now().Add(l.skew)
+	var scratch []byte
+	for i := range events {
+		e := &events[i]
+		if e.Kind == "" {
+			e.Kind = Upstream
+		}
+		err := validate(e, horizon)
+		if err == nil && !e.HasSeqn && e.Kind == Upstream {
+			var lookup error
+			if err, lookup = l.mayLackSeqn(ctx, e.Source); lookup != nil {
+				return nil, lookup
+			}
+		}
+		if err == nil {
+			var random error
+			if scratch, err, random = l.prepare(b, i, scratch); random != nil {
+				return nil, random
+			}
+		}
+		if err != nil {
+			b.Outcomes[i] = Outcome{Status: Rejected, Err: err}
+		}
+	}
+	return b, nil
+}
+
+// prepare hashes and encodes event i of b. scratch is room that is used again.
+func (l *Ledger) prepare(b *Batch, i int, scratch []byte) ([]byte, *FieldError, error) {
+	e := &b.events[i]
+	p := prepared{input: i, eventKey: EventKey(e.Source, e.ID), numbered: e.HasSeqn}
+	if p.numbered {
+		p.positionKey = PositionKey(e.Source, e.Stream, e.Seqn)
+	}
+	var commit []byte
+	if len(e.Payload) > 0 {
+		private, err := appendPrivate(nil, e)
+		if err != nil {
+			return scratch, jsonError("payload", err), nil
+		}
+		salt := make([]byte, saltSize)
+		if _, err := io.ReadFull(l.random, salt); err != nil {
+			return scratch, nil, fmt.Errorf("draw a salt: %w", err)
+		}
+		c := commitment(salt, private)
+		p.canonical, commit = private, c[:]
+		p.row.from = len(b.private)
+		b.private = appendPrivateTuple(b.private, e, salt)
+		p.row.to = len(b.private)
+	}
+	scratch = AppendCanonical(scratch[:0], e)
+	if len(scratch) > MaxEvent {
+		return scratch, invalidf("id", e.ID, "the event must have at most %d bytes, not %d", MaxEvent, len(scratch)), nil
+	}
+	p.digest = sha256.Sum256(scratch)
+	p.tuple.from = len(b.tuples)
+	b.tuples = appendEventTuple(b.tuples, e, l.zone, commit)
+	p.tuple.to = len(b.tuples)
+	b.items = append(b.items, p)
+	return scratch, nil, nil
+}
+
+// order is the order in which keys are inserted, the same for every writer, so that two writers of
+// the same keys wait for each other instead of deadlocking: by place in the stream where there is one.
+func order(a, b *prepared) int {
+	if c := bytes.Compare(a.place(), b.place()); c != 0 {
+		return c
+	}
+	return bytes.Compare(a.eventKey[:], b.eventKey[:])
+}
+
+func (p *prepared) place() []byte {
+	if p.numbered {
+		return p.positionKey[:]
+	}
+	return p.eventKey[:]
+}
+
+// firsts splits items into those whose keys are new within the batch, in input order, and repeats of
+// them: of two events of a batch with the same identity or place the first one wins.
+func firsts(items []*prepared) (unique, repeats []*prepared) {
+	seen := make(map[Key]struct{}, 2*len(items))
+	unique = make([]*prepared, 0, len(items))
+	for _, p := range items {
+		_, sameEvent := seen[p.eventKey]
+		_, samePlace := seen[p.positionKey]
+		if sameEvent || p.numbered && samePlace {
+			repeats = append(repeats, p)
+			continue
+		}
+		seen[p.eventKey] = struct{}{}
+		if p.numbered {
+			seen[p.positionKey] = struct{}{}
+		}
+		unique = append(unique, p)
+	}
+	return unique, repeats
+}
