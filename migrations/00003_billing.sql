@@ -40,16 +40,20 @@ CREATE TABLE billing.close_runs (
     account   text        COLLATE "C",
     through   date        NOT NULL, -- inclusive
     watermark bigint      NOT NULL,
+    taken_at  timestamptz NOT NULL, -- of the watermark: what is above it was not recorded before
+    terms     bigint      NOT NULL, -- the newest billing.terms.n when the run began, 0 for none
     ran_at    timestamptz NOT NULL, -- the instant that graces were measured against
     ran_by    text        NOT NULL,
     CONSTRAINT close_runs_pkey PRIMARY KEY (n)
 );
 SELECT ledger.protect('billing.close_runs');
 
--- A run that came to its end: it closed every account that has no row in close_failures,
--- also those that had nothing to bill and so have no row anywhere.
+-- A run that came to its end. One for all accounts closed every account that has no row in
+-- close_failures, also those that had nothing to bill and so have no row anywhere; only an account whose
+-- terms changed between the run's beginning and its end is closed by a row of its own or not at all.
 CREATE TABLE billing.close_run_ends (
     run      bigint      NOT NULL,
+    terms    bigint      NOT NULL, -- the newest billing.terms.n when the run ended
     cycles   bigint      NOT NULL,
     invoices bigint      NOT NULL,
     pinned   bigint      NOT NULL,
@@ -68,6 +72,7 @@ CREATE TABLE billing.close_failures (
     CONSTRAINT close_failures_pkey PRIMARY KEY (run, account),
     CONSTRAINT close_failures_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
 );
+CREATE INDEX close_failures_account ON billing.close_failures (account);
 SELECT ledger.protect('billing.close_failures');
 
 -- Cycles that hold something; the calendar itself is computed from the terms.
