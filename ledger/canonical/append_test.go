@@ -12,12 +12,14 @@ func TestAppendKnownAnswers(t *testing.T) {
 		{"scalars", " [ true , false,null ] ", `[true,false,null]`},
 		{"empty", "{ }", `{}`},
 		{"nested", `{"b":[{"z":1,"a":{}}],"a":[]}`, `{"a":[],"b":[{"a":{},"z":1}]}`},
-		{"example of RFC 8785 3.2.3, in exact decimals", `{
+		{
+			"example of RFC 8785 3.2.3, in exact decimals", `{
 			"numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
 			"string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/",
 			"literals": [null, true, false]}`,
 			`{"literals":[null,true,false],"numbers":[333333333.33333329,1000000000000000000000000000000,4.5,0.002,` +
-				`0.000000000000000000000000001],"string":"€$\u000f\nA'B\"\\\\\"/"}`},
+				`0.000000000000000000000000001],"string":"€$\u000f\nA'B\"\\\\\"/"}`,
+		},
 		{
 			"key order of RFC 8785 3.2.3",
 			`{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One",` +
