@@ -1,0 +1,112 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Kinds of columns in the catalogue.
+const (
+	KindDimension = "dimension" // to filter and group by
+	KindMoney     = "money"     // a measure in the currency of its event
+	KindQuantity  = "quantity"  // a measure without a currency
+)
+
+// Column describes one column of the events.
+type Column struct {
+	Name        string    `json:"name"`
+	Kind        string    `json:"kind"` // KindDimension, KindMoney or KindQuantity
+	Type        string    `json:"type"` // text, bigint, boolean, date, uuid, timestamptz or numeric
+	Description string    `json:"description"`
+	Owner       string    `json:"owner"`
+	PII         bool      `json:"pii"`       // private: kept apart from the event, erasable, no filter and no group
+	Describes   string    `json:"describes"` // event or stream
+	BuiltIn     bool      `json:"built_in"`  // false: declared by the operator
+	Since       time.Time `json:"since"`
+}
+
+// Measure reports whether the column can be summed.
+func (c Column) Measure() bool { return c.Kind == KindMoney || c.Kind == KindQuantity }
+
+// Catalogue is the list of columns as it was when it was read. The zero value is empty.
+type Catalogue struct {
+	columns []Column // by name
+	index   map[string]int
+}
+
+const sqlCatalogue = `
+SELECT name, kind, type, description, owner, pii, describes, built_in, since
+FROM ledger.columns
+ORDER BY name`
+
+// Catalogue reads the columns of the events: those built in and those declared since.
+func (l *Ledger) Catalogue(ctx context.Context) (Catalogue, error) {
+	rows, err := l.pool.Query(ctx, sqlCatalogue)
+	if err != nil {
+		return Catalogue{}, readError("read the catalogue of columns", err)
+	}
+	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Column])
+	if err != nil {
+		return Catalogue{}, readError("read the catalogue of columns", err)
+	}
+	return newCatalogue(columns), nil
+}
+
+func newCatalogue(columns []Column) Catalogue {
+	c := Catalogue{columns: columns, index: make(map[string]int, len(columns))}
+	for i := range columns {
+		columns[i].Since = columns[i].Since.UTC()
+		c.index[columns[i].Name] = i
+	}
+	return c
+}
+
+// Columns are all columns, by name.
+func (c Catalogue) Columns() []Column { return slices.Clone(c.columns) }
+
+// Column finds a column by its name. The wire name of event_id, id, finds it too.
+func (c Catalogue) Column(name string) (Column, bool) {
+	if name == "id" {
+		name = "event_id"
+	}
+	i, ok := c.index[name]
+	if !ok {
+		return Column{}, false
+	}
+	return c.columns[i], true
+}
+
+// Measures are the columns that can be summed, by name.
+func (c Catalogue) Measures() []Column {
+	return c.some(Column.Measure)
+}
+
+// declaredMeasures are the measures besides amount and quantity.
+func (c Catalogue) declaredMeasures() []Column {
+	return c.some(func(column Column) bool { return column.Measure() && !column.BuiltIn })
+}
+
+// declaredDimensions are the dimensions that have a column because the operator declared them.
+func (c Catalogue) declaredDimensions() []Column {
+	return c.some(func(column Column) bool { return !column.Measure() && !column.BuiltIn && !column.PII })
+}
+
+func (c Catalogue) some(of func(Column) bool) []Column {
+	var found []Column
+	for _, column := range c.columns {
+		if of(column) {
+			found = append(found, column)
+		}
+	}
+	return found
+}
+
+// identifier is the column's name in SQL, of the table alias e.
+func (c Column) identifier() string { return "e." + pgx.Identifier{c.Name}.Sanitize() }
+
+// String names the column and what it holds.
+func (c Column) String() string { return fmt.Sprintf("%s (%s, %s)", c.Name, c.Kind, c.Type) }

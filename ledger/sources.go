@@ -1,0 +1,137 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What a source's sequence numbers count.
+const (
+	NumberingStream = "stream" // each stream for itself; what an undeclared source is taken to do
+	NumberingSource = "source" // all events of the source
+	NumberingNone   = "none"   // its events have no numbers
+)
+
+// Source is the declaration of an upstream producer.
+type Source struct {
+	Name       string    `json:"name"`
+	States     bool      `json:"states"`      // sends states: absolute values that the ledger turns into deltas
+	Numbering  string    `json:"numbering"`   // NumberingStream, NumberingSource or NumberingNone
+	By         string    `json:"declared_by"` // who declared it
+	DeclaredAt time.Time `json:"declared_at"` // by the clock of the database; set by the ledger
+}
+
+func (s Source) validate() error {
+	switch {
+	case s.Name == "":
+		return Invalid("name", "", "is missing")
+	case len(s.Name) > MaxSource:
+		return invalidf("name", s.Name, "must have at most %d bytes, not %d", MaxSource, len(s.Name))
+	case !storable(s.Name):
+		return Invalid("name", strings.ToValidUTF8(s.Name, "�"), ruleStorable)
+	case s.Name == ReservedSource || strings.HasPrefix(s.Name, ReservedSource+"."):
+		return Invalid("name", s.Name, "is reserved for rows that the ledger makes itself")
+	case !slices.Contains([]string{NumberingStream, NumberingSource, NumberingNone}, s.Numbering):
+		return Invalid("numbering", s.Numbering, "must be stream, source or none")
+	case s.By == "":
+		return Invalid("by", "", "is missing: who declares the source")
+	case len(s.By) > MaxText || !storable(s.By):
+		return invalidf("by", strings.ToValidUTF8(s.By, "�"), "%s, in at most %d bytes", ruleStorable, MaxText)
+	}
+	return nil
+}
+
+const ruleStorable = "must be valid UTF-8 without the character NUL"
+
+// storable reports whether PostgreSQL can hold s as text.
+func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+const sqlDeclareSource = `
+INSERT INTO ledger.sources (name, states, numbering, declared_by)
+VALUES ($1, $2, $3, $4)`
+
+// DeclareSource declares a source, or changes its declaration; a declaration that is in force already
+// changes nothing. A source that was declared to send states stays one: what its late deltas mean
+// follows from the states recorded before. Trying to withdraw it is ErrConflict.
+func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
+	if err := s.validate(); err != nil {
+		return err
+	}
+	old, found, err := l.declaredSource(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	if found && old.States && !s.States {
+		return fmt.Errorf("source %s was declared to send states on %s, which can't be withdrawn: %w",
+			s.Name, old.DeclaredAt.Format(time.RFC3339), ErrConflict)
+	}
+	if found && old.States == s.States && old.Numbering == s.Numbering {
+		return nil
+	}
+	if _, err := l.pool.Exec(ctx, sqlDeclareSource, s.Name, s.States, s.Numbering, s.By); err != nil {
+		return readError("declare source "+s.Name, err)
+	}
+	return nil
+}
+
+const sqlSource = `
+SELECT name, states, numbering, declared_by, declared_at
+FROM ledger.sources
+WHERE name = $1
+ORDER BY n DESC
+LIMIT 1`
+
+// SourceOf is the declaration of a source that is in force; ErrNotFound if it was never declared.
+func (l *Ledger) SourceOf(ctx context.Context, name string) (Source, error) {
+	if !storable(name) {
+		return Source{}, Invalid("source", strings.ToValidUTF8(name, "�"), ruleStorable)
+	}
+	s, found, err := l.declaredSource(ctx, name)
+	if err == nil && !found {
+		err = fmt.Errorf("source %s was never declared: %w", name, ErrNotFound)
+	}
+	return s, err
+}
+
+func (l *Ledger) declaredSource(ctx context.Context, name string) (s Source, found bool, err error) {
+	rows, err := l.pool.Query(ctx, sqlSource, name)
+	if err != nil {
+		return Source{}, false, readError("read source "+name, err)
+	}
+	s, err = pgx.CollectOneRow(rows, pgx.RowToStructByPos[Source])
+	switch {
+	case isNoRows(err):
+		return Source{}, false, nil
+	case err != nil:
+		return Source{}, false, readError("read source "+name, err)
+	}
+	s.DeclaredAt = s.DeclaredAt.UTC()
+	return s, true, nil
+}
+
+const sqlSources = `
+SELECT DISTINCT ON (name) name, states, numbering, declared_by, declared_at
+FROM ledger.sources
+ORDER BY name, n DESC`
+
+// Sources are the declarations in force, by name.
+func (l *Ledger) Sources(ctx context.Context) ([]Source, error) {
+	rows, err := l.pool.Query(ctx, sqlSources)
+	if err != nil {
+		return nil, readError("list sources", err)
+	}
+	sources, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Source])
+	if err != nil {
+		return nil, readError("list sources", err)
+	}
+	for i := range sources {
+		sources[i].DeclaredAt = sources[i].DeclaredAt.UTC()
+	}
+	return sources, nil
+}
