@@ -118,7 +118,7 @@ func scanExisting(row pgx.CollectableRow) (position int64, e Event, err error) {
 		}
 	}
 	if dimensions != nil {
-		e.Dimensions, err = canonicalDimensions([]byte(*dimensions))
+		e.Dimensions, err = CanonicalDimensions([]byte(*dimensions))
 		broken = errors.Join(broken, err)
 	}
 	return position, e, broken

@@ -133,7 +133,7 @@ func undeclared(name string) *FieldError {
 // validateContent checks dimensions and payload as JSON, and the size of both.
 func validateContent(e *Event) *FieldError {
 	if len(e.Dimensions) > 0 {
-		d, err := canonicalDimensions(e.Dimensions)
+		d, err := CanonicalDimensions(e.Dimensions)
 		if err != nil {
 			return jsonError("dimensions", err)
 		}
@@ -150,8 +150,8 @@ func validateContent(e *Event) *FieldError {
 	return nil
 }
 
-// canonicalDimensions puts a JSON object of scalars in canonical form.
-func canonicalDimensions(object []byte) ([]byte, error) {
+// CanonicalDimensions puts a JSON object of scalars in canonical form.
+func CanonicalDimensions(object []byte) ([]byte, error) {
 	return canonical.Append(make([]byte, 0, len(object)), object, dimensionLimits)
 }
 

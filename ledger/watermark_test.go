@@ -1,0 +1,172 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger"
+	"deltaledger/migrations/pgtest"
+)
+
+// hang begins a transaction that has drawn a position, and returns what ends it.
+func hang(t *testing.T, db *pgtest.DB) (position int64, end func()) {
+	t.Helper()
+	tx, err := db.App.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	positions, _, err := ledger.DrawTx(t.Context(), tx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return positions[0], sync.OnceFunc(func() {
+		if err := tx.Rollback(context.Background()); err != nil && !errors.Is(err, pgx.ErrTxClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWriterThatHangsMakesNobodyElseWait(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	appendAll(t, l, sale("o1", 1))
+	before, err := l.TakeWatermark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, end := hang(t, db)
+	defer end()
+
+	taken := make(chan ledger.Watermark)
+	go func() {
+		w, err := l.TakeWatermark(context.Background())
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- w
+	}()
+	waitFor(t, db, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 17484 AND objid = 2 AND granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
+	began := time.Now()
+	for i := range 50 { // while a taker waits for the writer that hangs
+		appendAll(t, l, sale("o1", i+2))
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("50 writes took %v beside a writer that hangs", took)
+	}
+	w, err := l.Current(t.Context())
+	if err != nil || w.N != before.N {
+		t.Errorf("a reader gets watermark %+v, %v; want %+v", w, err, before)
+	}
+	select {
+	case w := <-taken:
+		t.Errorf("watermark %+v was taken while a writer below it hangs", w)
+	default:
+	}
+	end()
+	if w := <-taken; w.Position <= before.Position {
+		t.Errorf("watermark %+v after %+v", w, before)
+	}
+	if w, err = l.Current(t.Context()); err != nil || w.Position < 52 {
+		t.Errorf("watermark %+v, %v doesn't cover what is recorded", w, err)
+	}
+}
+
+func waitFor(t *testing.T, db *pgtest.DB, sql string) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !one[bool](t, db, sql); {
+		if time.Now().After(end) {
+			t.Fatalf("in vain: %s", sql)
+		}
+	}
+}
+
+const sqlFingerprint = `SELECT count(*) || ' ' || COALESCE(sum(amount), 0) || ' ' || COALESCE(md5(string_agg(event_id, ',' ORDER BY position)), '')
+	FROM ledger.events WHERE position <= $1`
+
+func TestNothingAppearsBelowAWatermark(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers, taker sync.WaitGroup
+	for w := range 6 {
+		writers.Go(func() {
+			for i := range 60 {
+				appendAll(t, l, sales(fmt.Sprintf("w%d-%d", w, i), 1+i%5)...)
+			}
+		})
+	}
+	writers.Go(func() { // positions drawn early and committed late, or never
+		for range 30 {
+			_, end := hang(t, db)
+			appendAll(t, l, sale("late "+strconv.Itoa(int(time.Now().UnixNano())), 1))
+			end()
+		}
+	})
+	seen := map[int64]string{}
+	taker.Go(func() {
+		for ctx.Err() == nil {
+			w, err := l.TakeWatermark(ctx)
+			if err != nil {
+				return
+			}
+			seen[w.Position] = one[string](t, db, sqlFingerprint, w.Position)
+		}
+	})
+	writers.Wait()
+	cancel()
+	taker.Wait()
+	if len(seen) < 3 {
+		t.Fatalf("only %d watermarks were taken", len(seen))
+	}
+	for w, before := range seen {
+		if now := one[string](t, db, sqlFingerprint, w); now != before {
+			t.Errorf("as of %d: was %s, is %s", w, before, now)
+		}
+	}
+	disorder := one[int](t, db, `SELECT count(*) FROM ledger.watermarks a JOIN ledger.watermarks b ON b.n = a.n + 1
+		WHERE b.taken_at < a.taken_at OR b.position < a.position`)
+	early := one[int](t, db, `SELECT count(*) FROM ledger.events e JOIN ledger.watermarks w ON e.position > w.position AND e.recorded_at < w.taken_at`)
+	if disorder != 0 || early != 0 {
+		t.Errorf("%d watermarks out of order; %d events recorded before a watermark below them was taken", disorder, early)
+	}
+}
+
+func TestAsOf(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	start := one[time.Time](t, db, `SELECT clock_timestamp()`)
+	appendAll(t, l, sales("o1", 3)...)
+	w, err := l.Current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := one[time.Time](t, db, `SELECT clock_timestamp()`)
+	appendAll(t, l, sales("o2", 3)...)
+
+	for text, want := range map[string]int64{
+		"":                                 6,
+		"2":                                2,
+		"0":                                0,
+		start.Format(time.RFC3339Nano):     0,
+		w.TakenAt.Format(time.RFC3339Nano): 3,
+		between.Format(time.RFC3339Nano):   3,
+	} {
+		got, err := l.AsOf(t.Context(), text)
+		if err != nil || got.Position != want {
+			t.Errorf("as of %q: %+v, %v; want position %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"-1", "7", "yesterday", "2026-01-01", "2999-01-01T00:00:00Z", "99999999999999999999"} {
+		if got, err := l.AsOf(t.Context(), text); !errors.Is(err, ledger.ErrInvalid) {
+			t.Errorf("as of %q: %+v, %v", text, got, err)
+		}
+	}
+}
