@@ -103,6 +103,8 @@ CREATE INDEX events_account ON ledger.events (account, occurred_at);
 CREATE INDEX events_occurred_at ON ledger.events USING brin (occurred_at timestamptz_minmax_multi_ops);
 -- The stream view finds numbered events through event_keys; the others, which are few, through this.
 CREATE INDEX events_unnumbered ON ledger.events (source, stream) WHERE seqn IS NULL;
+-- What the ledger made because of an event bears the reserved source; the stream view finds it through this.
+CREATE INDEX events_caused_by ON ledger.events (caused_by) WHERE caused_by IS NOT NULL;
 -- Cloned to every partition, also to one that somebody attaches by hand; each partition that
 -- create_partitions makes has its own besides, which DETACH leaves in place.
 SELECT ledger.protect_from_change('ledger.events', 'refuse_any');
