@@ -1,0 +1,615 @@
+-- What the migrations make, read from the catalogues of PostgreSQL. For reading, not for running.
+-- Written by: go test ./migrations -run TestSchemaIsCurrent -update
+
+-- Tables: columns, types, defaults
+
+TABLE billing.accounts
+    account text COLLATE "C" NOT NULL
+    last_position bigint NOT NULL
+    pending_from timestamp with time zone
+    pending_through timestamp with time zone NOT NULL;
+TABLE billing.close_failures
+    run bigint NOT NULL
+    account text COLLATE "C" NOT NULL
+    reason text NOT NULL;
+TABLE billing.close_run_ends
+    run bigint NOT NULL
+    terms bigint NOT NULL
+    cycles bigint NOT NULL
+    invoices bigint NOT NULL
+    pinned bigint NOT NULL
+    late bigint NOT NULL
+    failed bigint NOT NULL
+    ended_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE billing.close_runs
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    account text COLLATE "C"
+    through date NOT NULL
+    watermark bigint NOT NULL
+    taken_at timestamp with time zone NOT NULL
+    terms bigint NOT NULL
+    ran_at timestamp with time zone NOT NULL
+    ran_by text NOT NULL;
+TABLE billing.closes
+    account text COLLATE "C" NOT NULL
+    through_at timestamp with time zone NOT NULL
+    watermark bigint NOT NULL
+    run bigint NOT NULL
+    closed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE billing.cycles
+    account text COLLATE "C" NOT NULL
+    starts_at timestamp with time zone NOT NULL
+    ends_at timestamp with time zone NOT NULL
+    terms bigint NOT NULL
+    run bigint NOT NULL;
+TABLE billing.invoice_lines
+    account text COLLATE "C" NOT NULL
+    invoice_id uuid NOT NULL
+    line integer NOT NULL
+    charge text COLLATE "C" NOT NULL
+    terms bigint NOT NULL
+    definition jsonb NOT NULL
+    origin_start timestamp with time zone NOT NULL
+    origin_end timestamp with time zone NOT NULL
+    late boolean NOT NULL
+    origin_invoice uuid
+    events bigint NOT NULL
+    counted bigint NOT NULL
+    added numeric NOT NULL
+    before_counted bigint NOT NULL
+    before numeric NOT NULL
+    billed numeric NOT NULL
+    exact numeric NOT NULL
+    amount numeric NOT NULL;
+TABLE billing.invoice_numbers
+    series text COLLATE "C" NOT NULL
+    number bigint NOT NULL
+    account text COLLATE "C" NOT NULL
+    invoice_id uuid NOT NULL
+    issued_at timestamp with time zone NOT NULL;
+TABLE billing.invoices
+    account text COLLATE "C" NOT NULL
+    id uuid NOT NULL
+    cycle_start timestamp with time zone NOT NULL
+    cycle_end timestamp with time zone NOT NULL
+    currency text COLLATE "C" NOT NULL
+    stream text COLLATE "C"
+    total numeric NOT NULL
+    events bigint NOT NULL
+    rebills uuid
+    run bigint
+    watermark bigint NOT NULL
+    "position" bigint NOT NULL
+    created_at timestamp with time zone NOT NULL;
+TABLE billing.late_events
+    account text COLLATE "C" NOT NULL
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    origin_start timestamp with time zone NOT NULL
+    origin_end timestamp with time zone NOT NULL
+    closed_watermark bigint NOT NULL
+    target_start timestamp with time zone NOT NULL
+    found_by text NOT NULL
+    run text NOT NULL
+    noted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE billing.pins
+    account text COLLATE "C" NOT NULL
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    origin_start timestamp with time zone NOT NULL
+    invoice_id uuid NOT NULL
+    replaces uuid;
+TABLE billing.progress
+    name text COLLATE "C" NOT NULL
+    watermark bigint NOT NULL;
+TABLE billing.statuses
+    account text COLLATE "C" NOT NULL
+    invoice_id uuid NOT NULL
+    status text NOT NULL
+    note text NOT NULL DEFAULT ''::text
+    set_by text NOT NULL
+    "position" bigint NOT NULL
+    set_at timestamp with time zone NOT NULL;
+TABLE billing.terms
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    account text COLLATE "C"
+    effective_from timestamp with time zone
+    not_before timestamp with time zone
+    terms jsonb NOT NULL
+    recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    recorded_by text NOT NULL;
+TABLE billing.voids
+    account text COLLATE "C" NOT NULL
+    invoice_id uuid NOT NULL
+    outcome text NOT NULL
+    why text NOT NULL
+    voided_by text NOT NULL
+    "position" bigint NOT NULL
+    voided_at timestamp with time zone NOT NULL;
+TABLE export.exports
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    month date NOT NULL
+    name text NOT NULL
+    frozen boolean NOT NULL
+    watermark bigint NOT NULL
+    rows bigint NOT NULL
+    bytes bigint NOT NULL
+    sha256 bytea NOT NULL
+    pulled_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    pulled_by text NOT NULL;
+TABLE export.freezes
+    month date NOT NULL
+    previous date
+    watermark bigint NOT NULL
+    previous_watermark bigint NOT NULL
+    format_version integer NOT NULL
+    columns text[] NOT NULL
+    rows bigint NOT NULL
+    late_rows bigint NOT NULL
+    first_position bigint NOT NULL
+    last_position bigint NOT NULL
+    tzdata text NOT NULL
+    frozen_by text NOT NULL
+    "position" bigint NOT NULL
+    frozen_at timestamp with time zone NOT NULL;
+TABLE ledger.columns
+    name text COLLATE "C" NOT NULL
+    kind text NOT NULL
+    type text NOT NULL
+    description text NOT NULL
+    owner text NOT NULL
+    pii boolean NOT NULL DEFAULT false
+    describes text NOT NULL DEFAULT 'event'::text
+    built_in boolean NOT NULL DEFAULT false
+    since timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.conflict_private
+    conflict bigint NOT NULL
+    payload text
+    pii jsonb;
+TABLE ledger.conflicts
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    detected_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    reason text NOT NULL
+    source text COLLATE "C" NOT NULL
+    event_id text COLLATE "C" NOT NULL
+    event_key uuid NOT NULL
+    existing_position bigint NOT NULL
+    existing_recorded_at timestamp with time zone NOT NULL
+    differs text[] NOT NULL
+    content text NOT NULL
+    digest bytea NOT NULL
+    private_tag bytea NOT NULL;
+TABLE ledger.dead_letters
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    topic text COLLATE "C" NOT NULL
+    partition integer NOT NULL
+    "offset" bigint NOT NULL
+    key bytea
+    headers jsonb
+    body bytea NOT NULL
+    reason text NOT NULL
+    first_seen timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.event_keys
+    event_key uuid NOT NULL
+    position_key uuid
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    digest_version smallint NOT NULL
+    digest bytea NOT NULL;
+TABLE ledger.events PARTITION BY RANGE (recorded_at)
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    seqn bigint
+    occurred_at timestamp with time zone NOT NULL
+    caused_by bigint
+    business_date date NOT NULL
+    source text COLLATE "C" NOT NULL
+    event_id text COLLATE "C" NOT NULL
+    stream text COLLATE "C"
+    type text COLLATE "C" NOT NULL
+    account text COLLATE "C" NOT NULL
+    currency text COLLATE "C" NOT NULL
+    kind text COLLATE "C" NOT NULL
+    amount numeric
+    quantity numeric
+    dimensions jsonb
+    state jsonb
+    corrects text COLLATE "C"
+    reason text COLLATE "C"
+    reference text COLLATE "C"
+    maker text COLLATE "C"
+    commitment bytea;
+TABLE ledger.migrations
+    id integer NOT NULL
+    version_id bigint NOT NULL
+    is_applied boolean NOT NULL
+    tstamp timestamp without time zone NOT NULL DEFAULT now();
+TABLE ledger.offsets
+    consumer text COLLATE "C" NOT NULL
+    topic text COLLATE "C" NOT NULL
+    partition integer NOT NULL
+    topic_id uuid
+    "offset" bigint NOT NULL
+    updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.private
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    salt bytea NOT NULL
+    payload text
+    pii jsonb;
+TABLE ledger.settings
+    only_row boolean NOT NULL DEFAULT true
+    ledger_id uuid NOT NULL DEFAULT gen_random_uuid()
+    reporting_zone text NOT NULL
+    freeze_grace_seconds bigint NOT NULL
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.sources
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    name text COLLATE "C" NOT NULL
+    states boolean NOT NULL
+    numbering text NOT NULL
+    declared_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    declared_by text NOT NULL;
+TABLE ledger.watermarks
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    "position" bigint NOT NULL
+    taken_at timestamp with time zone NOT NULL;
+TABLE reconcile.findings
+    id uuid NOT NULL
+    fingerprint text COLLATE "C" NOT NULL
+    check_name text NOT NULL
+    account text COLLATE "C"
+    currency text COLLATE "C"
+    subject jsonb NOT NULL
+    detail text NOT NULL
+    run uuid NOT NULL
+    "position" bigint NOT NULL
+    found_at timestamp with time zone NOT NULL;
+TABLE reconcile.resolutions
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    finding uuid NOT NULL
+    outcome text NOT NULL
+    why text NOT NULL
+    resolved_by text NOT NULL
+    resolved_at timestamp with time zone NOT NULL;
+TABLE reconcile.runs
+    id uuid NOT NULL
+    watermark bigint NOT NULL
+    since bigint NOT NULL
+    heal boolean NOT NULL
+    late bigint NOT NULL
+    healed bigint NOT NULL
+    checks jsonb NOT NULL
+    started_at timestamp with time zone NOT NULL
+    "position" bigint NOT NULL
+    ended_at timestamp with time zone NOT NULL;
+TABLE reconcile.sightings
+    finding uuid NOT NULL
+    run uuid NOT NULL
+    detail text NOT NULL
+    seen_at timestamp with time zone NOT NULL;
+
+-- Constraints
+
+CONSTRAINT accounts_pkey ON billing.accounts: PRIMARY KEY (account);
+CONSTRAINT close_failures_pkey ON billing.close_failures: PRIMARY KEY (run, account);
+CONSTRAINT close_failures_run ON billing.close_failures: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT close_run_ends_pkey ON billing.close_run_ends: PRIMARY KEY (run);
+CONSTRAINT close_run_ends_run ON billing.close_run_ends: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT close_runs_pkey ON billing.close_runs: PRIMARY KEY (n);
+CONSTRAINT closes_pkey ON billing.closes: PRIMARY KEY (account, through_at);
+CONSTRAINT closes_run ON billing.closes: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT cycles_pkey ON billing.cycles: PRIMARY KEY (account, starts_at);
+CONSTRAINT cycles_run ON billing.cycles: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT cycles_span ON billing.cycles: CHECK ((starts_at < ends_at));
+CONSTRAINT invoice_lines_amount ON billing.invoice_lines: CHECK (((amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
+CONSTRAINT invoice_lines_invoice ON billing.invoice_lines: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id) DEFERRABLE INITIALLY DEFERRED;
+CONSTRAINT invoice_lines_once ON billing.invoice_lines: UNIQUE (account, invoice_id, charge, origin_start);
+CONSTRAINT invoice_lines_pkey ON billing.invoice_lines: PRIMARY KEY (account, invoice_id, line);
+CONSTRAINT invoice_numbers_invoice ON billing.invoice_numbers: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
+CONSTRAINT invoice_numbers_invoice_id ON billing.invoice_numbers: UNIQUE (account, invoice_id);
+CONSTRAINT invoice_numbers_number ON billing.invoice_numbers: CHECK ((number > 0));
+CONSTRAINT invoice_numbers_pkey ON billing.invoice_numbers: PRIMARY KEY (series, number);
+CONSTRAINT invoices_cycle ON billing.invoices: FOREIGN KEY (account, cycle_start) REFERENCES billing.cycles(account, starts_at);
+CONSTRAINT invoices_id ON billing.invoices: UNIQUE (id);
+CONSTRAINT invoices_one_per_cycle ON billing.invoices: UNIQUE NULLS NOT DISTINCT (account, cycle_start, currency, stream, rebills);
+CONSTRAINT invoices_pkey ON billing.invoices: PRIMARY KEY (account, id);
+CONSTRAINT invoices_position ON billing.invoices: UNIQUE ("position");
+CONSTRAINT invoices_rebills ON billing.invoices: FOREIGN KEY (account, rebills) REFERENCES billing.voids(account, invoice_id) DEFERRABLE INITIALLY DEFERRED;
+CONSTRAINT invoices_run ON billing.invoices: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT invoices_total ON billing.invoices: CHECK (((total > '-100000000000000000000000000000000000000'::numeric) AND (total < '100000000000000000000000000000000000000'::numeric)));
+CONSTRAINT late_events_found_by ON billing.late_events: CHECK ((found_by = ANY (ARRAY['reconcile'::text, 'close'::text])));
+CONSTRAINT late_events_is_late ON billing.late_events: CHECK ((("position" > closed_watermark) AND (target_start >= origin_end)));
+CONSTRAINT late_events_pkey ON billing.late_events: PRIMARY KEY (account, "position");
+CONSTRAINT pins_invoice ON billing.pins: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id) DEFERRABLE INITIALLY DEFERRED;
+CONSTRAINT pins_one_live ON billing.pins: UNIQUE NULLS NOT DISTINCT (account, "position", replaces);
+CONSTRAINT pins_pkey ON billing.pins: PRIMARY KEY (account, invoice_id, "position");
+CONSTRAINT pins_replaces_pin ON billing.pins: FOREIGN KEY (account, replaces, "position") REFERENCES billing.pins(account, invoice_id, "position");
+CONSTRAINT pins_replaces_void ON billing.pins: FOREIGN KEY (account, replaces) REFERENCES billing.voids(account, invoice_id) DEFERRABLE INITIALLY DEFERRED;
+CONSTRAINT progress_pkey ON billing.progress: PRIMARY KEY (name);
+CONSTRAINT statuses_invoice ON billing.statuses: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
+CONSTRAINT statuses_pkey ON billing.statuses: PRIMARY KEY (account, invoice_id, "position");
+CONSTRAINT statuses_status ON billing.statuses: CHECK ((status = ANY (ARRAY['issued'::text, 'sent'::text, 'part-paid'::text, 'paid'::text, 'void'::text])));
+CONSTRAINT terms_pkey ON billing.terms: PRIMARY KEY (n);
+CONSTRAINT voids_invoice ON billing.voids: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
+CONSTRAINT voids_outcome ON billing.voids: CHECK ((outcome = ANY (ARRAY['rebill'::text, 'write-off'::text])));
+CONSTRAINT voids_pkey ON billing.voids: PRIMARY KEY (account, invoice_id);
+CONSTRAINT voids_position ON billing.voids: UNIQUE ("position");
+CONSTRAINT exports_pkey ON export.exports: PRIMARY KEY (n);
+CONSTRAINT freezes_bounds ON export.freezes: CHECK (((0 < first_position) AND (first_position <= last_position) AND (last_position <= watermark) AND (watermark < "position")));
+CONSTRAINT freezes_chain ON export.freezes: UNIQUE NULLS NOT DISTINCT (previous);
+CONSTRAINT freezes_forward ON export.freezes: CHECK (((previous < month) AND (previous_watermark <= watermark)));
+CONSTRAINT freezes_link ON export.freezes: UNIQUE (month, watermark);
+CONSTRAINT freezes_month ON export.freezes: CHECK ((month = date_trunc('month'::text, (month)::timestamp with time zone)));
+CONSTRAINT freezes_not_empty ON export.freezes: CHECK (((rows > 0) AND ((late_rows >= 0) AND (late_rows <= rows))));
+CONSTRAINT freezes_pkey ON export.freezes: PRIMARY KEY (month);
+CONSTRAINT freezes_position ON export.freezes: UNIQUE ("position");
+CONSTRAINT freezes_previous ON export.freezes: FOREIGN KEY (previous, previous_watermark) REFERENCES export.freezes(month, watermark);
+CONSTRAINT freezes_previous_watermark ON export.freezes: CHECK (((previous IS NOT NULL) OR (previous_watermark = 0)));
+CONSTRAINT columns_describes ON ledger.columns: CHECK ((describes = ANY (ARRAY['event'::text, 'stream'::text])));
+CONSTRAINT columns_kind ON ledger.columns: CHECK ((kind = ANY (ARRAY['dimension'::text, 'money'::text, 'quantity'::text])));
+CONSTRAINT columns_pkey ON ledger.columns: PRIMARY KEY (name);
+CONSTRAINT columns_type ON ledger.columns: CHECK ((type = ANY (ARRAY['text'::text, 'bigint'::text, 'boolean'::text, 'date'::text, 'uuid'::text, 'timestamptz'::text, 'numeric'::text])));
+CONSTRAINT conflict_private_conflict ON ledger.conflict_private: FOREIGN KEY (conflict) REFERENCES ledger.conflicts(n);
+CONSTRAINT conflict_private_pkey ON ledger.conflict_private: PRIMARY KEY (conflict);
+CONSTRAINT conflicts_once ON ledger.conflicts: UNIQUE (event_key, digest, private_tag);
+CONSTRAINT conflicts_pkey ON ledger.conflicts: PRIMARY KEY (n);
+CONSTRAINT conflicts_reason ON ledger.conflicts: CHECK ((reason = ANY (ARRAY['content'::text, 'sequence'::text])));
+CONSTRAINT dead_letters_once ON ledger.dead_letters: UNIQUE (topic, partition, "offset");
+CONSTRAINT dead_letters_pkey ON ledger.dead_letters: PRIMARY KEY (n);
+CONSTRAINT event_keys_pkey ON ledger.event_keys: PRIMARY KEY (event_key);
+CONSTRAINT event_keys_position_key ON ledger.event_keys: UNIQUE (position_key);
+CONSTRAINT events_amount ON ledger.events: CHECK (((amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
+CONSTRAINT events_kind ON ledger.events: CHECK ((kind = ANY (ARRAY['upstream'::text, 'adjustment'::text, 'reorder'::text, 'reversal'::text])));
+CONSTRAINT events_pkey ON ledger.events: PRIMARY KEY ("position", recorded_at);
+CONSTRAINT events_quantity ON ledger.events: CHECK (((quantity > '-100000000000000000000000000000000000000'::numeric) AND (quantity < '100000000000000000000000000000000000000'::numeric)));
+CONSTRAINT events_seqn ON ledger.events: CHECK (((seqn >= 0) AND (seqn <= '281474976710655'::bigint)));
+CONSTRAINT migrations_pkey ON ledger.migrations: PRIMARY KEY (id);
+CONSTRAINT offsets_offset ON ledger.offsets: CHECK (("offset" >= 0));
+CONSTRAINT offsets_pkey ON ledger.offsets: PRIMARY KEY (consumer, topic, partition);
+CONSTRAINT private_pkey ON ledger.private: PRIMARY KEY ("position");
+CONSTRAINT settings_freeze_grace ON ledger.settings: CHECK (((freeze_grace_seconds >= 0) AND (freeze_grace_seconds <= 2678400)));
+CONSTRAINT settings_only_row ON ledger.settings: CHECK (only_row);
+CONSTRAINT settings_pkey ON ledger.settings: PRIMARY KEY (only_row);
+CONSTRAINT sources_numbering ON ledger.sources: CHECK ((numbering = ANY (ARRAY['stream'::text, 'source'::text, 'none'::text])));
+CONSTRAINT sources_pkey ON ledger.sources: PRIMARY KEY (n);
+CONSTRAINT watermarks_pkey ON ledger.watermarks: PRIMARY KEY (n);
+CONSTRAINT watermarks_position ON ledger.watermarks: CHECK (("position" >= 0));
+CONSTRAINT findings_fingerprint ON reconcile.findings: UNIQUE (fingerprint);
+CONSTRAINT findings_pkey ON reconcile.findings: PRIMARY KEY (id);
+CONSTRAINT findings_position ON reconcile.findings: UNIQUE ("position");
+CONSTRAINT findings_run ON reconcile.findings: FOREIGN KEY (run) REFERENCES reconcile.runs(id);
+CONSTRAINT resolutions_finding ON reconcile.resolutions: FOREIGN KEY (finding) REFERENCES reconcile.findings(id);
+CONSTRAINT resolutions_outcome ON reconcile.resolutions: CHECK ((outcome = ANY (ARRAY['gone'::text, 'accepted'::text, 'corrected'::text])));
+CONSTRAINT resolutions_pkey ON reconcile.resolutions: PRIMARY KEY (n);
+CONSTRAINT runs_pkey ON reconcile.runs: PRIMARY KEY (id);
+CONSTRAINT runs_position ON reconcile.runs: UNIQUE ("position");
+CONSTRAINT sightings_finding ON reconcile.sightings: FOREIGN KEY (finding) REFERENCES reconcile.findings(id);
+CONSTRAINT sightings_pkey ON reconcile.sightings: PRIMARY KEY (finding, run);
+CONSTRAINT sightings_run ON reconcile.sightings: FOREIGN KEY (run) REFERENCES reconcile.runs(id);
+
+-- Indexes that aren't constraints
+
+CREATE INDEX close_failures_account ON billing.close_failures USING btree (account);
+CREATE INDEX invoice_lines_origin ON billing.invoice_lines USING btree (account, origin_start);
+CREATE INDEX terms_account ON billing.terms USING btree (account, n);
+CREATE INDEX exports_by_month ON export.exports USING btree (month, n);
+CREATE INDEX events_account ON ONLY ledger.events USING btree (account, occurred_at);
+CREATE INDEX events_caused_by ON ONLY ledger.events USING btree (caused_by) WHERE (caused_by IS NOT NULL);
+CREATE INDEX events_occurred_at ON ONLY ledger.events USING brin (occurred_at timestamptz_minmax_multi_ops);
+CREATE INDEX events_unnumbered ON ONLY ledger.events USING btree (source, stream) WHERE (seqn IS NULL);
+CREATE INDEX sources_name ON ledger.sources USING btree (name, n DESC);
+CREATE INDEX watermarks_by_position ON ledger.watermarks USING btree ("position");
+CREATE INDEX watermarks_taken_at ON ledger.watermarks USING btree (taken_at);
+CREATE INDEX resolutions_by_finding ON reconcile.resolutions USING btree (finding, n);
+
+-- Triggers
+
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_failures FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.close_failures FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_run_ends FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.close_run_ends FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_runs FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.close_runs FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.closes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.closes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.cycles FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.cycles FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoice_lines FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.invoice_lines FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoice_numbers FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.invoice_numbers FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoices FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.invoices FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.late_events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.late_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.pins FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.pins FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.statuses FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.statuses FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.terms FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.terms FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.voids FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.voids FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON export.exports FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON export.exports FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON export.freezes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON export.freezes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.columns FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.columns FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflict_private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.conflict_private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflicts FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.conflicts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.dead_letters FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.dead_letters FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.event_keys FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.event_keys FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_any_row BEFORE DELETE OR UPDATE ON ledger.events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_any_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.settings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.settings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.sources FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.sources FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.watermarks FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.watermarks FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON reconcile.findings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile.findings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON reconcile.resolutions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile.resolutions FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON reconcile.runs FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile.runs FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON reconcile.sightings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile.sightings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+
+-- Views: columns
+
+VIEW billing.invoice_lines_v1 (account text, invoice_id uuid, line integer, charge text, origin_start timestamp with time zone, origin_end timestamp with time zone, late boolean, origin_invoice uuid, events bigint, added numeric, exact numeric, amount numeric);
+VIEW billing.invoices_v1 (account text, id uuid, series text, number bigint, cycle_start timestamp with time zone, cycle_end timestamp with time zone, currency text, stream text, total numeric, events bigint, rebills uuid, voided text, watermark bigint, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone);
+VIEW billing.pins_v1 (account text, position bigint, recorded_at timestamp with time zone, origin_start timestamp with time zone, invoice_id uuid, replaces uuid, live boolean);
+VIEW ledger.events_v1 (position bigint, recorded_at timestamp with time zone, occurred_at timestamp with time zone, business_date date, source text, event_id text, stream text, seqn bigint, type text, kind text, account text, currency text, amount numeric, quantity numeric, dimensions jsonb, corrects text, reason text, reference text, maker text, caused_by bigint);
+
+-- Functions
+
+CREATE OR REPLACE FUNCTION ledger.create_partitions(ahead integer DEFAULT 12)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+ SET "TimeZone" TO 'UTC'
+AS $function$
+DECLARE
+    month timestamptz := date_trunc('month', clock_timestamp());
+    leaf  text;
+    made  integer := 0;
+BEGIN
+    IF ahead NOT BETWEEN 0 AND 120 THEN
+        RAISE EXCEPTION 'partitions can be made 0 to 120 months ahead, not %', ahead USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM pg_advisory_xact_lock(17484, 6); -- one maker at a time: two would collide on the name
+    FOR i IN 0 .. ahead LOOP
+        leaf := 'events_' || to_char(month, 'YYYY_MM');
+        IF to_regclass('ledger.' || leaf) IS NULL THEN
+            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', leaf);
+            PERFORM ledger.protect(('ledger.' || leaf)::regclass);
+            EXECUTE format('ALTER TABLE ledger.events ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
+                leaf, month, month + interval '1 month');
+            made := made + 1;
+        END IF;
+        month := month + interval '1 month';
+    END LOOP;
+    RETURN made;
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamp with time zone)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(17484, 1); -- held until our commit is done: what a watermark taker waits for
+    SELECT array_agg(nextval('ledger.position_seq')) INTO positions FROM generate_series(1, n);
+    SELECT greatest(clock_timestamp(), (SELECT w.taken_at FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1)) INTO recorded_at;
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.protect(fact regclass)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM ledger.protect_from_change(fact);
+    EXECUTE format('GRANT SELECT, INSERT ON %s TO deltaledger_app', fact);
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.protect_from_change(fact regclass, prefix text DEFAULT 'refuse'::text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change()', prefix || '_row', fact);
+    EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change()', prefix || '_statement', fact);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', fact, prefix || '_row');
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', fact, prefix || '_statement');
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    RAISE EXCEPTION '% on %.% is refused: a recorded fact never changes', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              HINT = 'Record a further fact instead: an adjustment, a void, a credit note or a resolution.';
+END $function$;
+
+-- Sequences
+
+SEQUENCE billing.close_runs_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE billing.terms_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE export.exports_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.conflicts_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.dead_letters_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.migrations_id_seq AS integer INCREMENT 1 CACHE 1;
+SEQUENCE ledger.position_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.sources_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.watermarks_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE reconcile.resolutions_n_seq AS bigint INCREMENT 1 CACHE 1;
+
+-- Grants
+
+GRANT USAGE ON SCHEMA archive TO deltaledger_app;
+GRANT USAGE ON SCHEMA auth TO deltaledger_app;
+GRANT USAGE ON SCHEMA billing TO deltaledger_app;
+GRANT USAGE ON SCHEMA billing TO deltaledger_reader;
+GRANT USAGE ON SCHEMA export TO deltaledger_app;
+GRANT USAGE ON SCHEMA ledger TO deltaledger_app;
+GRANT USAGE ON SCHEMA ledger TO deltaledger_private;
+GRANT USAGE ON SCHEMA ledger TO deltaledger_reader;
+GRANT USAGE ON SCHEMA reconcile TO deltaledger_app;
+GRANT DELETE, INSERT, SELECT, UPDATE ON billing.accounts TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.close_failures TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.close_run_ends TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.close_runs TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.closes TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.cycles TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.invoice_lines TO deltaledger_app;
+GRANT SELECT ON billing.invoice_lines_v1 TO deltaledger_app;
+GRANT SELECT ON billing.invoice_lines_v1 TO deltaledger_reader;
+GRANT INSERT, SELECT ON billing.invoice_numbers TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.invoices TO deltaledger_app;
+GRANT SELECT ON billing.invoices_v1 TO deltaledger_app;
+GRANT SELECT ON billing.invoices_v1 TO deltaledger_reader;
+GRANT INSERT, SELECT ON billing.late_events TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.pins TO deltaledger_app;
+GRANT SELECT ON billing.pins_v1 TO deltaledger_app;
+GRANT SELECT ON billing.pins_v1 TO deltaledger_reader;
+GRANT INSERT, SELECT, UPDATE ON billing.progress TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.statuses TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.terms TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.voids TO deltaledger_app;
+GRANT INSERT, SELECT ON export.exports TO deltaledger_app;
+GRANT INSERT, SELECT ON export.freezes TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.columns TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.conflict_private TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.conflicts TO deltaledger_app;
+GRANT EXECUTE ON ledger.create_partitions(integer) TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.dead_letters TO deltaledger_app;
+GRANT EXECUTE ON ledger.draw(integer) TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.event_keys TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.events TO deltaledger_app;
+GRANT SELECT ON ledger.events_v1 TO deltaledger_app;
+GRANT SELECT ON ledger.events_v1 TO deltaledger_reader;
+GRANT INSERT, SELECT, UPDATE ON ledger.offsets TO deltaledger_app;
+GRANT SELECT ON ledger.position_seq TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.private TO deltaledger_app;
+GRANT SELECT ON ledger.private TO deltaledger_private;
+GRANT SELECT ON ledger.settings TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.sources TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.watermarks TO deltaledger_app;
+GRANT INSERT, SELECT ON reconcile.findings TO deltaledger_app;
+GRANT INSERT, SELECT ON reconcile.resolutions TO deltaledger_app;
+GRANT INSERT, SELECT ON reconcile.runs TO deltaledger_app;
+GRANT INSERT, SELECT ON reconcile.sightings TO deltaledger_app;
