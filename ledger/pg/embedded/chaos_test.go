@@ -131,6 +131,9 @@ func killAtStart(t *testing.T, random *rand.Rand, tally *tally, kills int) {
 		w.kill()
 		acks.drain(w)
 		tally.acknowledged(acks.check(t, dir))
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

