@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/rivo/uniseg"
+)
+
+// table is a result as rows, for people and for spreadsheets.
+type table struct {
+	columns []column
+	rows    [][]string // as many cells in each as there are columns
+	note    string     // below a table for people; not in CSV
+}
+
+type column struct {
+	name  string
+	right bool // numbers are set flush right
+}
+
+// text and number begin a table: text("stream"), number("amount").
+func text(name string) column   { return column{name: name} }
+func number(name string) column { return column{name: name, right: true} }
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// show writes the result of a command: document as one JSON document, or rows as a table or CSV.
+func (s *session) show(document any, rows table) error {
+	var err error
+	switch s.Output {
+	case outputJSON:
+		enc := json.NewEncoder(s.out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(document)
+	case outputCSV:
+		err = rows.writeCSV(s.out)
+	default:
+		err = rows.write(s.out)
+	}
+	if err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
+
+// writeCSV writes RFC 4180 with LF.
+func (t table) writeCSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	header := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		header[i] = c.name
+	}
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	return out.WriteAll(t.rows)
+}
+
+// write writes aligned columns.
+func (t table) write(w io.Writer) error {
+	lines := make([][]string, 0, len(t.rows)+1)
+	header := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		header[i] = strings.ToUpper(c.name)
+	}
+	lines = append(lines, header)
+	for _, row := range t.rows {
+		shown := make([]string, len(row))
+		for i, cell := range row {
+			shown[i] = printable(cell)
+		}
+		lines = append(lines, shown)
+	}
+	widths := make([]int, len(t.columns))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], uniseg.StringWidth(cell))
+		}
+	}
+	var b strings.Builder
+	for _, line := range lines {
+		b.Reset()
+		for i, cell := range line {
+			pad := strings.Repeat(" ", widths[i]-uniseg.StringWidth(cell))
+			if i > 0 {
+				b.WriteString("  ")
+			}
+			if t.columns[i].right {
+				b.WriteString(pad + cell)
+			} else {
+				b.WriteString(cell + pad)
+			}
+		}
+		if _, err := fmt.Fprintln(w, strings.TrimRight(b.String(), " ")); err != nil {
+			return err
+		}
+	}
+	if t.note != "" {
+		if _, err := fmt.Fprintln(w, t.note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printable shows what an upstream sent without letting it move the cursor.
+func printable(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// root is the command tree. Each command is in the file of its name.
+type root struct {
+	config
+
+	Ingest    ingestCmd    `cmd:"" help:"Record the events of files, each exactly once."`
+	Adjust    adjustCmd    `cmd:"" help:"Record corrections made by people, with reason and reference."`
+	Events    eventsCmd    `cmd:"" help:"List events, or show one of them."`
+	Stream    streamCmd    `cmd:"" help:"Show the history of one stream, such as an order, as it was known at any time."`
+	Aggregate aggregateCmd `cmd:"" help:"Sum measures by dimensions and dates."`
+	Sources   sourcesCmd   `cmd:"" help:"Declare how upstream sources number their events."`
+	Conflicts conflictsCmd `cmd:"" help:"List what arrived under an identity that other content has."`
+
+	Verify verifyCmd `cmd:"" help:"Prove that no recorded fact was changed."`
+
+	Migrate migrateCmd `cmd:"" help:"Make the ledger in its database, or bring it up to date."`
+	DB      dbCmd      `cmd:"" name:"db" help:"Look after the private PostgreSQL of the data directory."`
+	Version versionCmd `cmd:"" help:"Print the version of the program."`
+}
+
+const description = `An immutable ledger of deltas, with billing that reconciles.
+
+Without --database-url and DATABASE_URL every command works on a private PostgreSQL in the data directory, which it starts and stops itself.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 bad usage, 3 findings remain.`
+
+// streams are the program's standard input and outputs.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// run is the whole program: it returns the exit code.
+func run(ctx context.Context, args []string, std streams, now func() time.Time) int {
+	var r root
+	parser, err := kong.New(&r,
+		kong.Name("deltaledger"), kong.Description(description), kong.Writers(std.out, std.err), kong.Exit(os.Exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), kong.ShortUsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(kong.Vars{}))
+	if err != nil {
+		fmt.Fprintln(std.err, "deltaledger: the command tree is wrong:", err)
+		return exitFailed
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(std.err, "deltaledger:", err)
+		fmt.Fprintln(std.err, usageHint(err))
+		return exitUsage
+	}
+	s, err := newSession(r.config, given(command), std, now)
+	if err == nil {
+		err = command.Run(s)
+	}
+	if s != nil {
+		err = errors.Join(err, s.flush())
+	}
+	return report(ctx, std.err, err)
+}
+
+// given are the names of the flags that stand on the command line.
+func given(command *kong.Context) map[string]bool {
+	names := map[string]bool{}
+	for _, p := range command.Path {
+		if p.Flag != nil && !p.Resolved {
+			names[p.Flag.Name] = true
+		}
+	}
+	return names
+}
+
+// usageHint says where the rules of the command stand that was called wrongly.
+func usageHint(err error) string {
+	name := "deltaledger"
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Command() != "" {
+		if node := wrong.Context.Selected(); node != nil {
+			name = node.FullPath()
+		}
+	}
+	return "See: " + name + " --help"
+}

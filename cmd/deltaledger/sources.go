@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"strconv"
+
+	"deltaledger/ledger"
+)
+
+type sourcesCmd struct {
+	Declare sourcesDeclareCmd `cmd:"" help:"Declare a source, or change its declaration."`
+	List    sourcesListCmd    `cmd:"" help:"List the declarations in force."`
+}
+
+type sourcesDeclareCmd struct {
+	Name      string `arg:"" help:"Name of the source."`
+	States    bool   `help:"The source sends states: absolute values that the ledger turns into deltas."`
+	Numbering string `default:"stream" help:"What its sequence numbers count: stream, source or none (${default})."`
+	By        string `placeholder:"NAME" help:"Who declares it; without it the user of the system."`
+}
+
+// Run declares a source.
+func (c *sourcesDeclareCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		err := a.ledger.DeclareSource(ctx, ledger.Source{Name: c.Name, States: c.States, Numbering: c.Numbering, By: s.user(c.By)})
+		if err != nil {
+			return err
+		}
+		declared, err := a.ledger.SourceOf(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		return s.show(declared, sourceTable(declared))
+	})
+}
+
+type sourcesListCmd struct{}
+
+// Run lists the declarations.
+func (sourcesListCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		list, err := a.ledger.Sources(ctx)
+		if err != nil {
+			return err
+		}
+		return s.show(orNone(list), sourceTable(list...))
+	})
+}
+
+func sourceTable(list ...ledger.Source) table {
+	t := table{columns: []column{text("name"), text("states"), text("numbering"), text("declared_by"), text("declared_at")}}
+	for _, d := range list {
+		t.add(d.Name, strconv.FormatBool(d.States), d.Numbering, d.By, stamp(d.DeclaredAt))
+	}
+	return t
+}
+
+// orNone makes an empty JSON array of no list.
+func orNone[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

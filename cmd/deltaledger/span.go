@@ -1,0 +1,18 @@
+package main
+
+import "github.com/alecthomas/kong"
+
+// span is a flag with two values: --diff T1 T2.
+type span struct{ from, to string }
+
+// Decode takes both values off the command line.
+func (v *span) Decode(ctx *kong.DecodeContext) error {
+	for _, part := range []*string{&v.from, &v.to} {
+		token, err := ctx.Scan.PopValue("T1 T2")
+		if err != nil {
+			return err
+		}
+		*part = token.String()
+	}
+	return nil
+}

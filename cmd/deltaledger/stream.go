@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"deltaledger/ledger"
+)
+
+type streamCmd struct {
+	Source string `arg:"" help:"Source of the stream."`
+	Stream string `arg:"" help:"The stream, such as the number of an order."`
+	Diff   span   `placeholder:"T1 T2" help:"Show what differs between two watermarks or times instead."`
+	readAt
+}
+
+// Help is shown below the command's flags.
+func (streamCmd) Help() string {
+	return `Events stand in upstream order, with running totals, when each happened and was recorded, and on which invoice it is.
+
+  deltaledger stream orders order-1234
+  deltaledger stream orders order-1234 --as-of 2026-07-01T12:00:00Z
+  deltaledger stream orders order-1234 --diff 2026-07-01T12:00:00Z 2026-07-03T12:00:00Z`
+}
+
+// Run shows the stream, or a difference.
+func (c *streamCmd) Run(ctx context.Context, s *session) error {
+	if c.Diff != (span{}) && c.AsOf != "" {
+		return usagef("--as-of and --diff exclude each other")
+	}
+	return withApp(ctx, s, func(a *app) error {
+		if c.Diff != (span{}) {
+			d, err := a.ledger.StreamDiff(ctx, c.Source, c.Stream, c.Diff.from, c.Diff.to)
+			if err != nil {
+				return err
+			}
+			return s.show(d, diffTable(d))
+		}
+		v, err := a.ledger.Stream(ctx, c.Source, c.Stream, c.AsOf)
+		if err != nil {
+			return err
+		}
+		return s.show(v, streamTable(v))
+	})
+}
+
+func streamTable(v ledger.StreamView) table {
+	t := table{columns: []column{
+		number("seqn"), text("id"), text("type"), text("account"), text("occurred_at"), text("recorded_at"), number("amount"),
+		text("currency"), number("quantity"), text("running"), text("billed"), text("remark"), number("position"),
+	}}
+	for _, e := range v.Entries {
+		r := e.Event
+		t.add(or(r.Seqn), r.ID, r.Type, r.Account, stamp(r.OccurredAt), stamp(r.RecordedAt), r.Amount.String(),
+			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e), fmt.Sprint(r.Position))
+	}
+	t.note = fmt.Sprintf("%d events, total %s, %s", len(v.Entries), totals(v.Totals), asOfNote(v.AsOf))
+	if len(v.Gaps) > 0 {
+		gaps := make([]string, len(v.Gaps))
+		for i, g := range v.Gaps {
+			gaps[i] = gap(g)
+		}
+		t.note += "\nmissing sequence numbers: " + strings.Join(gaps, ", ")
+	}
+	return t
+}
+
+func totals(list []ledger.Total) string {
+	parts := make([]string, len(list))
+	for i, t := range list {
+		unit := t.Currency
+		if unit == "" || t.Measure != "amount" {
+			unit = strings.TrimSpace(t.Measure + " " + t.Currency)
+		}
+		parts[i] = t.Sum.String() + " " + unit
+	}
+	return strings.Join(parts, ", ")
+}
+
+func gap(g ledger.Gap) string {
+	if g.From == g.To {
+		return fmt.Sprint(g.From)
+	}
+	return fmt.Sprintf("%d–%d", g.From, g.To)
+}
+
+// billed names the live invoice of an event by its number where it has one.
+func billed(list []ledger.Billed) string {
+	var parts []string
+	for _, b := range list {
+		name := b.Invoice.String()
+		if b.Number != nil {
+			name = fmt.Sprintf("%s/%d", or(b.Series), *b.Number)
+		}
+		if b.Late {
+			name += " (late)"
+		}
+		if b.Void {
+			name += " (void)"
+		}
+		parts = append(parts, name)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func remark(e ledger.StreamEntry) string {
+	var parts []string
+	if e.GapBefore != nil {
+		parts = append(parts, "missing before: "+gap(*e.GapBefore))
+	}
+	if e.Event.Corrects != "" {
+		parts = append(parts, "corrects "+e.Event.Corrects)
+	}
+	if len(e.CorrectedBy) > 0 {
+		parts = append(parts, "corrected by "+strings.Join(e.CorrectedBy, ", "))
+	}
+	if e.Event.Kind != ledger.Upstream {
+		parts = append(parts, strings.TrimSpace(string(e.Event.Kind)+" "+e.Event.Reason))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// diffTable tells a difference line by line: what came, how the totals moved, what was billed.
+func diffTable(d ledger.StreamDiff) table {
+	t := table{columns: []column{text("what"), text("id"), number("before"), number("after"), text("unit"), text("type"), text("occurred_at"), text("recorded_at")}}
+	for _, r := range d.Added {
+		t.add("event added", r.ID, "", r.Amount.String(), r.Currency, r.Type, stamp(r.OccurredAt), stamp(r.RecordedAt))
+	}
+	for _, c := range d.Totals {
+		unit := c.Currency
+		if unit == "" {
+			unit = c.Measure
+		}
+		t.add("total of "+c.Measure, "", c.Before.String(), c.After.String(), unit, "", "", "")
+	}
+	for _, c := range d.Billing {
+		t.add("billed on", c.ID, billed(c.Before), billed(c.After), "", "", "", "")
+	}
+	t.note = fmt.Sprintf("from watermark %d to %d: %d events added", d.Before.Position, d.After.Position, len(d.Added))
+	return t
+}
