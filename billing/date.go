@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -78,15 +79,33 @@ func (d Date) wall() int64 {
 func firstInstant(zone *time.Location, wall int64) time.Time {
 	from := wall - secondsPerDay // no zone is a whole day from UTC
 	for {
-		t := time.Unix(from, 0).In(zone)
-		_, offset := t.Zone()
-		if from+int64(offset) >= wall {
+		offset, end := offsetAt(zone, from)
+		if from+offset >= wall {
 			return time.Unix(from, 0).UTC()
 		}
-		_, end := t.ZoneBounds()
-		if at := wall - int64(offset); end.IsZero() || at < end.Unix() {
+		if at := wall - offset; at < end {
 			return time.Unix(at, 0).UTC()
 		}
-		from = end.Unix()
+		from = end
 	}
+}
+
+// offsetAt returns a zone's offset from UTC in seconds, and until when it
+// surely lasts.
+func offsetAt(zone *time.Location, at int64) (offset, end int64) {
+	t := time.Unix(at, 0).In(zone)
+	_, seconds := t.Zone()
+	_, until := t.ZoneBounds()
+	switch {
+	case until.IsZero():
+		end = math.MaxInt64
+	case !until.After(t):
+		// Go ends the years that a zone has by rule after 365 days, so on the
+		// last UTC day of a leap year the end isn't ahead (golang/go#81583).
+		// Offsets don't change on that day.
+		end = at - at%secondsPerDay + secondsPerDay
+	default:
+		end = until.Unix()
+	}
+	return int64(seconds), end
 }

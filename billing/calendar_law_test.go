@@ -1,0 +1,233 @@
+package billing
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// drawTerms draws terms that touch the years 2010 to 2027, where clocks did the
+// most.
+func drawTerms(rt *rapid.T, zones []string) Terms {
+	terms := Terms{
+		Cadence: rapid.SampledFrom([]Cadence{Weekly, Monthly}).Draw(rt, "cadence"),
+		Zone:    mustZone(rt, rapid.SampledFrom(zones).Draw(rt, "zone")),
+		Grace:   time.Duration(rapid.IntRange(0, 31*24).Draw(rt, "grace")) * time.Hour,
+		GroupBy: GroupByAccount,
+	}
+	terms.Anchor.Date = Date{Year: rapid.IntRange(2009, 2028).Draw(rt, "year"), Month: 1, Day: 1}.AddDays(rapid.IntRange(0, 365).Draw(rt, "day"))
+	terms.Anchor.Clock = rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Minute, 15 * time.Hour, day - time.Second}).Draw(rt, "clock")
+	return terms
+}
+
+func drawInstant(rt *rapid.T, label string) time.Time {
+	const from, to = 1262304000, 1830297600 // 2010-01-01 and 2028-01-01
+	return time.Unix(rapid.Int64Range(from, to).Draw(rt, label), 0).UTC()
+}
+
+// drawHistory draws an account's history: a base that always holds, and versions
+// of the default and of the account. NotBefore is only sometimes a boundary, as
+// the calendar mustn't depend on it.
+func drawHistory(rt *rapid.T, zones []string) []Terms {
+	history := []Terms{drawTerms(rt, zones)}
+	for n := range rapid.IntRange(0, 6).Draw(rt, "versions") {
+		v := drawTerms(rt, zones)
+		v.Version = int64(n + 1)
+		v.Account = rapid.SampledFrom([]string{"", "acme", "acme"}).Draw(rt, "account")
+		if rapid.IntRange(0, 9).Draw(rt, "dated") > 0 {
+			v.EffectiveFrom = drawInstant(rt, "effective")
+		}
+		if rapid.Bool().Draw(rt, "closed") {
+			v.NotBefore = drawInstant(rt, "closed through")
+		}
+		history = append(history, v)
+	}
+	return history
+}
+
+func drawCalendar(rt *rapid.T) (*Calendar, []Terms) {
+	history := drawHistory(rt, troubled())
+	c, err := NewCalendar(history)
+	if err != nil {
+		rt.Fatalf("calendar: %v", err)
+	}
+	return c, history
+}
+
+// Every instant is in exactly one cycle, and cycles follow each other without a
+// gap or an overlap.
+func TestCyclesTileTime(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		c, _ := drawCalendar(rt)
+		at := drawInstant(rt, "at")
+		cy := c.Cycle(at)
+		for range 40 {
+			if !cy.Start.Before(cy.End) {
+				rt.Fatalf("cycle [%v, %v) is empty", cy.Start, cy.End)
+			}
+			for _, in := range []time.Time{cy.Start, cy.Start.Add(time.Nanosecond), cy.End.Add(-time.Nanosecond), cy.Start.Add(cy.End.Sub(cy.Start) / 2)} {
+				if got := c.Cycle(in); got != cy {
+					rt.Fatalf("%v is in [%v, %v) and in [%v, %v)", in, cy.Start, cy.End, got.Start, got.End)
+				}
+			}
+			next := c.Next(cy)
+			if !next.Start.Equal(cy.End) {
+				rt.Fatalf("after [%v, %v) comes [%v, %v)", cy.Start, cy.End, next.Start, next.End)
+			}
+			if before := c.Cycle(cy.Start.Add(-1)); !before.End.Equal(cy.Start) {
+				rt.Fatalf("before [%v, %v) comes [%v, %v)", cy.Start, cy.End, before.Start, before.End)
+			}
+			cy = next
+		}
+		if first := c.Cycle(at); at.Before(first.Start) || !at.Before(first.End) {
+			rt.Fatalf("%v isn't in its cycle [%v, %v)", at, first.Start, first.End)
+		}
+	})
+}
+
+// border is a boundary, and the terms in force just before it.
+type border struct {
+	at     time.Time
+	before Terms
+}
+
+// slowBorders is the law of the calendar done the long way: the boundaries in a
+// window are listed, and each version in turn cuts the list and goes on with its
+// own.
+func slowBorders(history []Terms, from, to time.Time) []border {
+	list := func(v Terms) (at []time.Time) {
+		s := span{terms: v}
+		for k := -2000; k < 2000; k++ {
+			if b := s.boundary(k); !b.Before(from) && b.Before(to) {
+				at = append(at, b)
+			}
+		}
+		return at
+	}
+	var borders []border
+	own := false
+	for i, v := range history {
+		if v.Account == "" && own {
+			continue
+		}
+		own = v.Account != ""
+		target := v.EffectiveFrom
+		if v.NotBefore.After(target) {
+			target = v.NotBefore
+		}
+		take := 0
+		if i > 0 && !target.IsZero() {
+			take = slices.IndexFunc(borders, func(b border) bool { return !b.at.Before(target) }) + 1
+			borders = borders[:take]
+		} else {
+			borders = nil
+		}
+		for _, at := range list(v) {
+			if take == 0 || at.After(borders[take-1].at) {
+				borders = append(borders, border{at: at, before: v})
+			}
+		}
+	}
+	return borders
+}
+
+func TestCalendarIsTheLaw(t *testing.T) {
+	t.Parallel()
+	from, to := time.Unix(1199145600, 0).UTC(), time.Unix(1893456000, 0).UTC() // 2008 to 2030
+	rapid.Check(t, func(rt *rapid.T) {
+		c, history := drawCalendar(rt)
+		borders := slowBorders(history, from, to)
+		i := rapid.IntRange(0, len(borders)-2).Draw(rt, "border")
+		for ; i < len(borders)-1; i++ {
+			got := c.Cycle(borders[i].at)
+			if !got.Start.Equal(borders[i].at) || !got.End.Equal(borders[i+1].at) || got.Terms != borders[i+1].before.Version {
+				rt.Fatalf("cycle is [%v, %v) of version %d, want [%v, %v) of %d", got.Start, got.End, got.Terms,
+					borders[i].at, borders[i+1].at, borders[i+1].before.Version)
+			}
+		}
+
+		through, now := DateOf(drawInstant(rt, "through")), drawInstant(rt, "now")
+		var want time.Time
+		var skipped []Cycle
+		held := false
+		for i, b := range borders {
+			if DateOf(b.at.In(b.before.Zone)).Compare(through.AddDays(1)) > 0 {
+				break
+			}
+			if held = held || b.at.Add(b.before.Grace).After(now); !held {
+				want = b.at
+			} else if i > 0 && !borders[i-1].at.After(now) {
+				skipped = append(skipped, Cycle{Start: borders[i-1].at, End: b.at, Terms: b.before.Version})
+			}
+		}
+		if got := c.LastBoundary(through, now); !got.Equal(want) {
+			rt.Fatalf("the last boundary through %v at %v is %v, want %v", through, now, got, want)
+		}
+		got := c.Skipped(through, now)
+		if !slices.Equal(got, skipped) {
+			rt.Fatalf("skipped through %v at %v are %v, want %v", through, now, got, skipped)
+		}
+		for _, cy := range got {
+			if due := c.Due(cy); !due.After(now) {
+				rt.Fatalf("%v is skipped and was due at %v", cy, due)
+			} else if end := c.LastBoundary(through, due); end.Before(cy.End) {
+				rt.Fatalf("%v can't be closed when it is due, at %v: the last boundary is %v", cy, due, end)
+			} else if end := c.LastBoundary(through, due.Add(-1)); !end.Before(cy.End) {
+				rt.Fatalf("%v can be closed before it is due, at %v", cy, due)
+			}
+		}
+	})
+}
+
+// A later date or a later moment never takes a boundary back.
+func TestLastBoundaryIsMonotone(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		c, _ := drawCalendar(rt)
+		through, now := DateOf(drawInstant(rt, "through")), drawInstant(rt, "now")
+		end := c.LastBoundary(through, now)
+		if cy := c.Cycle(end); !cy.Start.Equal(end) {
+			rt.Fatalf("%v is no boundary", end)
+		}
+		if later := c.LastBoundary(through.AddDays(rapid.IntRange(0, 80).Draw(rt, "days")), now); later.Before(end) {
+			rt.Fatalf("through a later date the boundary goes from %v back to %v", end, later)
+		}
+		if later := c.LastBoundary(through, now.Add(time.Duration(rapid.IntRange(0, 80*24).Draw(rt, "hours"))*time.Hour)); later.Before(end) {
+			rt.Fatalf("at a later time the boundary goes from %v back to %v", end, later)
+		}
+	})
+}
+
+// What was closed stays: recording another version, with the boundary through
+// which the account is closed, changes no cycle before that boundary.
+func TestNewTermsMoveNoClosedBoundary(t *testing.T) {
+	t.Parallel()
+	zones := troubled()
+	rapid.Check(t, func(rt *rapid.T) {
+		before, history := drawCalendar(rt)
+		closed := before.Cycle(drawInstant(rt, "closed")).Start
+		v := drawTerms(rt, zones)
+		v.Version, v.Account, v.NotBefore = 100, "acme", closed
+		if rapid.Bool().Draw(rt, "dated") {
+			v.EffectiveFrom = drawInstant(rt, "effective")
+		}
+		after, err := NewCalendar(append(history, v))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		at := closed.Add(-1)
+		for range 60 {
+			old, young := before.Cycle(at), after.Cycle(at)
+			if old != young {
+				rt.Fatalf("closed through %v, but [%v, %v) became [%v, %v)", closed, old.Start, old.End, young.Start, young.End)
+			}
+			at = old.Start.Add(-1)
+		}
+		if from, ok := after.Effective(100); !ok || from.Before(closed) || from.Before(v.EffectiveFrom) {
+			rt.Fatalf("the version takes over at %v, %v; closed through %v, wanted from %v", from, ok, closed, v.EffectiveFrom)
+		}
+	})
+}
