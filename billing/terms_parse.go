@@ -40,8 +40,8 @@ func (p Problem) String() string {
 	return text
 }
 
-// TermsError reports everything that is wrong with terms, in the order of the
-// document. It wraps ledger.ErrInvalid.
+// TermsError reports everything that is wrong with terms at once. It wraps
+// ledger.ErrInvalid.
 type TermsError struct {
 	Problems []Problem
 }
