@@ -14,9 +14,9 @@ import (
 // Watermark is a position W such that every position <= W is decided: committed, or never to be.
 // What an answer "as of W" says is true for ever.
 type Watermark struct {
-	N        int64     // the watermark's own number
-	Position int64     // W
-	TakenAt  time.Time // when the ledger's last position was read, by the clock of the database
+	N        int64     `json:"n"`        // the watermark's own number
+	Position int64     `json:"position"` // W
+	TakenAt  time.Time `json:"taken_at"` // when the ledger's last position was read, by the clock of the database
 }
 
 // The lock on which takers of watermarks queue: taken_at must grow with n.
