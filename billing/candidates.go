@@ -1,0 +1,197 @@
+package billing
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/ledger"
+)
+
+// window is what one close bills of an account: on time, the events of the open cycles up to the end;
+// late, those of closed cycles that came after their close.
+//
+//	on time: from <= occurred_at < end,    position <= watermark
+//	late:    low  <= occurred_at < from,   closed.watermark < position <= watermark, on no invoice yet
+//
+// Both are read by the index (account, occurred_at): low is the earliest occurred_at of anything that
+// came since the last close, and what is above the closed watermark was recorded after it was taken.
+// So a close never reads history again.
+type window struct {
+	account   string
+	watermark int64
+	from      time.Time // start of the first open cycle
+	closed    passage   // zero: the account was never closed, and nothing is late
+	// cycles tile the time from the one that holds low to end, in order.
+	cycles []Cycle
+	open   int // index of the cycle that starts at from
+	terms  []Terms
+}
+
+// newWindow is the window from what is closed to end. Without an end there is nothing on time in it.
+func newWindow(v *view, watermark int64, end time.Time) window {
+	w := window{account: v.account, watermark: watermark, from: v.closed.end, closed: v.closed}
+	low := v.state.from
+	if low.IsZero() || !w.from.IsZero() && low.After(w.from) {
+		low = w.from
+	}
+	if low.IsZero() { // never closed, and no events
+		return w
+	}
+	for cy := v.cal.Cycle(low); cy.Start.Before(end); cy = v.cal.Next(cy) {
+		if w.from.IsZero() {
+			w.from = cy.Start
+		}
+		if cy.Start.Before(w.from) {
+			w.open++
+		}
+		w.cycles = append(w.cycles, cy)
+		w.terms = append(w.terms, v.cal.TermsAt(cy.Start))
+	}
+	return w
+}
+
+// end is the end of the window.
+func (w *window) end() time.Time { return w.cycles[len(w.cycles)-1].End }
+
+// target is the index of the cycle that bills an event of cycle i.
+func (w *window) target(i int) int { return max(i, w.open) }
+
+// bounds are the starts of the cycles, and the end of the last.
+func (w *window) bounds() []time.Time {
+	bounds := make([]time.Time, len(w.cycles), len(w.cycles)+1)
+	for i, cy := range w.cycles {
+		bounds[i] = cy.Start
+	}
+	return append(bounds, w.end())
+}
+
+// byStream tells for each cycle whether its events go to an invoice for their stream.
+func (w *window) byStream() []bool {
+	by := make([]bool, len(w.cycles))
+	for i := range w.cycles {
+		by[i] = w.terms[w.target(i)].GroupBy == GroupByStream
+	}
+	return by
+}
+
+// The events, each with its cycle, and the name of its stream where that has an invoice of its own:
+// source/stream, with slashes in the source escaped, so that two streams never share a name. Events
+// without a stream share the account's invoice.
+const fromEvents = `
+    ledger.events e
+    CROSS JOIN LATERAL (SELECT width_bucket(e.occurred_at, @bounds::timestamptz[]) AS cycle) b
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN (@by_stream::boolean[])[b.cycle] AND e.stream IS NOT NULL
+                    THEN replace(replace(e.source, '%', '%25'), '/', '%2F') || '/' || e.stream
+                    ELSE '' END AS stream
+    ) s`
+
+const isOnTime = `
+    e.account = @account AND e.position <= @watermark
+    AND e.occurred_at >= @from AND e.occurred_at < (@bounds::timestamptz[])[cardinality(@bounds::timestamptz[])]`
+
+const isLate = `
+    e.account = @account AND e.position <= @watermark
+    AND e.occurred_at >= (@bounds::timestamptz[])[1] AND e.occurred_at < @from
+    AND e.position > @closed_watermark AND e.recorded_at >= @closed_taken_at
+    AND NOT EXISTS (SELECT FROM billing.pins p WHERE p.account = e.account AND p.position = e.position)`
+
+// args are the parameters of the queries about the window.
+func (w *window) args() pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"bounds": w.bounds(), "by_stream": w.byStream(), "account": w.account, "watermark": w.watermark, "from": w.from,
+		"closed_watermark": w.closed.watermark, "closed_taken_at": w.closed.takenAt,
+	}
+}
+
+// measures are the columns that the charges of some terms sum. Their names are those of the catalogue,
+// so that they can stand in SQL.
+type measures []string
+
+func measuresOf(catalogue ledger.Catalogue, terms []Terms) (measures, error) {
+	var names measures
+	for _, t := range terms {
+		for _, c := range t.Charges {
+			if slices.Contains(names, c.Measure) {
+				continue
+			}
+			if column, ok := catalogue.Column(c.Measure); !ok || !column.Measure() {
+				return nil, fmt.Errorf("charge %q sums %q, which isn't a measure of the ledger: %w", c.Name, c.Measure, ledger.ErrCorrupt)
+			}
+			names = append(names, c.Measure)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// sums are the columns of a query that adds the measures up.
+func (m measures) sums() string {
+	var s strings.Builder
+	for _, name := range m {
+		fmt.Fprintf(&s, ", COALESCE(sum(e.%s), 0)", pgx.Identifier{name}.Sanitize())
+	}
+	return s.String()
+}
+
+// bunch is the sum of the candidates that are alike in all that decides what bills them.
+type bunch struct {
+	cycle    int // index in the window
+	currency string
+	stream   string // empty: of the account's invoice
+	typ      string
+	events   int64
+	counted  int64 // of those, the ones that count as events: not what the ledger made itself
+	sums     []decimal.Decimal
+	invoice  uuid.UUID // set when it is billed; zero: no charge selects the type
+}
+
+// The columns of a bunch, before the sums of the measures.
+const selectBunch = `
+SELECT b.cycle, e.currency, s.stream, e.type, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
+
+const groupBunch = `
+GROUP BY 1, 2, 3, 4`
+
+// lateBunches adds up what is late. The rows are few where an account gets one invoice, however many
+// events there are; with an invoice for each stream they grow with the streams.
+func (w *window) lateBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunch, error) {
+	if w.open == 0 {
+		return nil, nil
+	}
+	return queryBunches(ctx, tx, m, selectBunch+m.sums()+" FROM "+fromEvents+" WHERE "+isLate+groupBunch, w.args())
+}
+
+// onTimeBunches adds up what is on time.
+func (w *window) onTimeBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunch, error) {
+	return queryBunches(ctx, tx, m, selectBunch+m.sums()+" FROM "+fromEvents+" WHERE "+isOnTime+groupBunch, w.args())
+}
+
+// queryBunches runs a query whose columns are those of a bunch.
+func queryBunches(ctx context.Context, tx pgx.Tx, m measures, sql string, args pgx.NamedArgs) ([]bunch, error) {
+	rows, err := tx.Query(ctx, sql, args)
+	if err != nil {
+		return nil, fmt.Errorf("add up events: %w", err)
+	}
+	bunches, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) {
+		g := bunch{sums: make([]decimal.Decimal, len(m))}
+		into := []any{&g.cycle, &g.currency, &g.stream, &g.typ, &g.events, &g.counted}
+		for i := range g.sums {
+			into = append(into, &g.sums[i])
+		}
+		err := row.Scan(into...)
+		g.cycle-- // buckets count from 1
+		return g, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add up events: %w", err)
+	}
+	return bunches, nil
+}

@@ -1,0 +1,218 @@
+package billing
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
+)
+
+// closeRun is one run as it was recorded when it began.
+type closeRun struct {
+	n         int64
+	through   Date
+	ranAt     time.Time
+	watermark ledger.Watermark
+	catalogue ledger.Catalogue
+}
+
+// closedAccount is what one transaction did for one account.
+type closedAccount struct {
+	cycles, invoices, pinned, late int64
+	totals                         map[string]decimal.Decimal // by currency
+}
+
+// closeAccount closes the cycles of one account that are due, in order, in one transaction under the
+// account's lock, or does nothing if there are none, for example because another run was quicker. Either
+// all of it is committed or nothing, so a run that was stopped may simply be run again.
+//
+// The order of the writes: what the invoices hold, the close, and the invoices themselves at the very
+// end, because they draw positions.
+func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account string, before known) (closedAccount, error) {
+	var done closedAccount
+	err := pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
+		done = closedAccount{}
+		v, err := b.hold(ctx, tx, account, before)
+		if err != nil {
+			return err
+		}
+		end := v.cal.LastBoundary(run.through, run.ranAt)
+		if !end.After(v.closed.end) {
+			return nil
+		}
+		if run.watermark.Position < v.closed.watermark {
+			return fmt.Errorf("another run has closed it at the later watermark %d: close again: %w", v.closed.watermark, ledger.ErrConflict)
+		}
+		var out writes
+		var all []*draft
+		if w := newWindow(v, run.watermark.Position, end); len(w.cycles) > 0 {
+			if all, err = b.bill(ctx, tx, run, v, &w, &out, &done); err != nil {
+				return err
+			}
+		}
+		out.exec(nil, sqlInsertClose, account, end, run.watermark.Position, run.n)
+		out.exec(nil, sqlSettleAccount, account, run.watermark.Position)
+		queueInvoices(&out, account, all, nil, &run.n, run.watermark.Position)
+		return out.send(ctx, tx)
+	})
+	return done, err
+}
+
+// bill reads and prices what the window holds, and queues what the invoices are made of.
+func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w *window, out *writes, done *closedAccount) ([]*draft, error) {
+	if !w.cycles[w.open].Start.Equal(w.from) {
+		return nil, fmt.Errorf("it is closed through %s, which is no boundary of its calendar: %w", w.from.Format(time.RFC3339), ledger.ErrCorrupt)
+	}
+	m, err := measuresOf(run.catalogue, w.terms)
+	if err != nil {
+		return nil, err
+	}
+	late, err := w.lateBunches(ctx, tx, m)
+	if err != nil {
+		return nil, err
+	}
+	onTime, err := w.onTimeBunches(ctx, tx, m)
+	if err != nil {
+		return nil, err
+	}
+	all := w.draft(m, b.newID, late, onTime)
+	if err := priceDrafts(ctx, tx, v.account, all, w.origins(late), uuid.Nil); err != nil {
+		return nil, err
+	}
+	queueCycles(out, w, all, run.n)
+	if late = slices.DeleteFunc(late, func(g bunch) bool { return g.invoice == uuid.Nil }); len(late) > 0 {
+		marks, err := closedWatermarks(ctx, tx, v, w)
+		if err != nil {
+			return nil, err
+		}
+		queueLate(out, w, late, marks, foundByClose, strconv.FormatInt(run.n, 10), nil)
+		queuePins(out, w, late, sqlInsertLatePins)
+	}
+	queuePins(out, w, onTime, sqlInsertPins)
+	queueLines(out, v.account, all)
+	done.count(all, late)
+	return all, nil
+}
+
+// draft makes the invoices of the window, priced by nothing yet.
+func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch) []*draft {
+	d := newDrafts(m, newID)
+	for _, found := range [][]bunch{onTime, late} {
+		for i := range found {
+			g := &found[i]
+			d.add(g, w.cycles[g.cycle], w.cycles[w.target(g.cycle)], w.terms[g.cycle])
+		}
+	}
+	return d.sorted()
+}
+
+// origins are the starts of the cycles that some bunches happened in.
+func (w *window) origins(found []bunch) []time.Time {
+	var starts []time.Time
+	for _, g := range found {
+		if start := w.cycles[g.cycle].Start; !slices.Contains(starts, start) {
+			starts = append(starts, start)
+		}
+	}
+	return starts
+}
+
+func (done *closedAccount) count(all []*draft, late []bunch) {
+	done.totals = map[string]decimal.Decimal{}
+	starts := map[time.Time]bool{}
+	for _, v := range all {
+		done.invoices++
+		done.pinned += v.events
+		done.totals[v.currency] = done.totals[v.currency].Add(v.total)
+		starts[v.cycle.Start] = true
+	}
+	for _, g := range late {
+		done.late += g.events
+	}
+	done.cycles = int64(len(starts))
+}
+
+const sqlInsertCycles = `
+INSERT INTO billing.cycles (account, starts_at, ends_at, terms, run)
+SELECT $1, u.starts_at, u.ends_at, u.terms, $2
+FROM unnest($3::timestamptz[], $4::timestamptz[], $5::bigint[]) AS u (starts_at, ends_at, terms)`
+
+// queueCycles queues the cycles that get an invoice.
+func queueCycles(out *writes, w *window, all []*draft, run int64) {
+	var starts, ends []time.Time
+	var terms []int64
+	for _, v := range all { // by cycle
+		if n := len(starts); n > 0 && starts[n-1].Equal(v.cycle.Start) {
+			continue
+		}
+		starts, ends, terms = append(starts, v.cycle.Start), append(ends, v.cycle.End), append(terms, v.cycle.Terms)
+	}
+	if len(starts) > 0 {
+		out.exec(nil, sqlInsertCycles, w.account, run, starts, ends, terms)
+	}
+}
+
+const sqlInsertPins = `
+INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
+SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
+FROM ` + fromEvents + `
+JOIN unnest(@cycles::int[], @currencies::text[], @streams::text[], @types::text[], @invoices::uuid[])
+     AS g (cycle, currency, stream, type, invoice)
+  ON g.cycle = b.cycle AND g.currency = e.currency AND g.stream = s.stream AND g.type = e.type
+WHERE ` + isOnTime
+
+const sqlInsertLatePins = `
+INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
+SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
+FROM ` + fromEvents + `
+JOIN unnest(@cycles::int[], @currencies::text[], @streams::text[], @types::text[], @invoices::uuid[])
+     AS g (cycle, currency, stream, type, invoice)
+  ON g.cycle = b.cycle AND g.currency = e.currency AND g.stream = s.stream AND g.type = e.type
+WHERE ` + isLate
+
+// queuePins queues the pins of bunches, by the same selection of events that added them up, and holds
+// their number against it (invariant 6).
+func queuePins(out *writes, w *window, found []bunch, sql string) {
+	var cycles []int
+	var currencies, streams, types []string
+	var invoices []uuid.UUID
+	var want int64
+	for _, g := range found {
+		if g.invoice == uuid.Nil {
+			continue
+		}
+		cycles, currencies, streams = append(cycles, g.cycle+1), append(currencies, g.currency), append(streams, g.stream)
+		types, invoices = append(types, g.typ), append(invoices, g.invoice)
+		want += g.events
+	}
+	if want == 0 {
+		return
+	}
+	args := w.args()
+	args["cycles"], args["currencies"], args["streams"], args["types"], args["invoices"] = cycles, currencies, streams, types, invoices
+	out.exec(func(pinned int64) error {
+		if pinned != want {
+			return fmt.Errorf("%d events were pinned, but %d were added up: %w", pinned, want, ledger.ErrCorrupt)
+		}
+		return nil
+	}, sql, args)
+}
+
+const sqlInsertClose = `
+INSERT INTO billing.closes (account, through_at, watermark, run)
+VALUES ($1, $2, $3, $4)`
+
+// Nothing of the account waits any more, unless something came in above the watermark: then its
+// earliest occurred_at isn't known, and the old one stays as a lower bound.
+const sqlSettleAccount = `
+UPDATE billing.accounts
+SET pending_from = NULL
+WHERE account = $1 AND last_position <= $2`

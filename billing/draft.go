@@ -1,0 +1,321 @@
+package billing
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/ledger"
+)
+
+// draft is an invoice that isn't written yet.
+type draft struct {
+	id       uuid.UUID
+	cycle    Cycle
+	currency string
+	stream   string // empty: the account's invoice
+	lines    []*draftLine
+	events   int64
+	total    decimal.Decimal
+}
+
+// draftLine prices what the draft pins of one original cycle by one charge.
+type draftLine struct {
+	charge Charge
+	rank   int // of the charge in its terms
+	origin Cycle
+	late   bool
+	first  *uuid.UUID // late: the invoice that billed the original cycle first
+	events int64
+	added  Inputs
+
+	before Inputs // what other live lines of the same charge, currency, stream and cycle hold
+	billed decimal.Decimal
+	exact  decimal.Decimal
+	amount decimal.Decimal
+}
+
+// drafts are built from bunches. An event is on the line of every charge that selects it, and is
+// pinned once; one that no charge selects is left alone.
+type drafts struct {
+	m     measures
+	newID func() uuid.UUID
+	by    map[draftKey]*draft
+	line  map[lineKey]*draftLine
+}
+
+type draftKey struct {
+	cycle            time.Time
+	currency, stream string
+}
+
+type lineKey struct {
+	invoice uuid.UUID
+	origin  time.Time
+	charge  string
+}
+
+func newDrafts(m measures, newID func() uuid.UUID) *drafts {
+	return &drafts{m: m, newID: newID, by: map[draftKey]*draft{}, line: map[lineKey]*draftLine{}}
+}
+
+// add puts a bunch on the invoice of the cycle target, by the terms of the cycle that it happened in.
+func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
+	for rank, c := range terms.Charges {
+		if !c.Selects(g.typ) {
+			continue
+		}
+		invoice := d.invoice(draftKey{target.Start, g.currency, g.stream}, target)
+		if g.invoice == uuid.Nil {
+			g.invoice = invoice.id
+			invoice.events += g.events
+		}
+		key := lineKey{invoice.id, origin.Start, c.Name}
+		l := d.line[key]
+		if l == nil {
+			l = &draftLine{charge: c, rank: rank, origin: origin, late: !origin.Start.Equal(target.Start)}
+			d.line[key] = l
+			invoice.lines = append(invoice.lines, l)
+		}
+		l.events += g.events
+		l.added = l.added.Add(Inputs{Sum: g.sums[slices.Index(d.m, c.Measure)], Count: g.counted})
+	}
+}
+
+func (d *drafts) invoice(key draftKey, cy Cycle) *draft {
+	v := d.by[key]
+	if v == nil {
+		v = &draft{id: d.newID(), cycle: cy, currency: key.currency, stream: key.stream}
+		d.by[key] = v
+	}
+	return v
+}
+
+// sorted are the drafts by cycle, currency and stream, the lines of each with those of its own cycle
+// first, then by original cycle and by the order of the charges in the terms.
+func (d *drafts) sorted() []*draft {
+	all := make([]*draft, 0, len(d.by))
+	for _, v := range d.by {
+		slices.SortFunc(v.lines, func(a, b *draftLine) int {
+			if a.late != b.late {
+				return map[bool]int{false: -1, true: 1}[a.late]
+			}
+			return cmp.Or(a.origin.Start.Compare(b.origin.Start), cmp.Compare(a.rank, b.rank))
+		})
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(a, b *draft) int {
+		return cmp.Or(a.cycle.Start.Compare(b.cycle.Start), cmp.Compare(a.currency, b.currency), cmp.Compare(a.stream, b.stream))
+	})
+	return all
+}
+
+// priorKey is what lines of several invoices share that re-rate one another.
+type priorKey struct {
+	origin                   time.Time
+	charge, currency, stream string
+}
+
+// prior is what live lines hold and billed.
+type prior struct {
+	inputs Inputs
+	billed decimal.Decimal
+}
+
+const sqlPrior = `
+SELECT l.origin_start, l.charge, i.currency, COALESCE(i.stream, ''), sum(l.added), sum(l.counted)::bigint, sum(l.amount)
+FROM billing.invoice_lines l
+JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
+WHERE l.account = $1 AND l.origin_start = ANY($2) AND l.invoice_id <> $3
+  AND NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = l.account AND v.invoice_id = l.invoice_id)
+GROUP BY 1, 2, 3, 4`
+
+// The invoice that billed a cycle first: a live one if there is any.
+const sqlFirstInvoices = `
+SELECT DISTINCT ON (l.origin_start, i.currency, COALESCE(i.stream, '')) l.origin_start, i.currency, COALESCE(i.stream, ''), i.id
+FROM billing.invoice_lines l
+JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
+LEFT JOIN billing.voids v ON v.account = l.account AND v.invoice_id = l.invoice_id
+WHERE l.account = $1 AND l.origin_start = ANY($2) AND l.invoice_id <> $3
+ORDER BY l.origin_start, i.currency, COALESCE(i.stream, ''), v.invoice_id IS NOT NULL, i.position`
+
+// priceDrafts prices every line. Only lines of cycles in again can have something billed before; those
+// are re-rated against all live lines of the account but those of the invoice except.
+func priceDrafts(ctx context.Context, tx pgx.Tx, account string, all []*draft, again []time.Time, except uuid.UUID) error {
+	priors, firsts := map[priorKey]prior{}, map[draftKey]uuid.UUID{}
+	if len(again) > 0 {
+		var err error
+		if priors, firsts, err = readPriors(ctx, tx, account, again, except); err != nil {
+			return err
+		}
+	}
+	for _, v := range all {
+		for _, l := range v.lines {
+			p := priors[priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}]
+			l.before, l.billed = p.inputs, p.billed
+			l.exact, l.amount = LineAmount(l.charge, v.currency, l.before, l.added, l.billed)
+			v.total = v.total.Add(l.amount)
+			if id, ok := firsts[draftKey{l.origin.Start, v.currency, v.stream}]; ok && l.late {
+				l.first = &id
+			}
+		}
+	}
+	return nil
+}
+
+func readPriors(ctx context.Context, tx pgx.Tx, account string, origins []time.Time, except uuid.UUID) (map[priorKey]prior, map[draftKey]uuid.UUID, error) {
+	priors, firsts := map[priorKey]prior{}, map[draftKey]uuid.UUID{}
+	var reads writes
+	reads.query(func(rows pgx.Rows) error {
+		var k priorKey
+		var p prior
+		_, err := pgx.ForEachRow(rows, []any{&k.origin, &k.charge, &k.currency, &k.stream, &p.inputs.Sum, &p.inputs.Count, &p.billed}, func() error {
+			k.origin = k.origin.UTC()
+			priors[k] = p
+			return nil
+		})
+		return err
+	}, sqlPrior, account, origins, except)
+	reads.query(func(rows pgx.Rows) error {
+		var k draftKey
+		var id uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&k.cycle, &k.currency, &k.stream, &id}, func() error {
+			k.cycle = k.cycle.UTC()
+			firsts[k] = id
+			return nil
+		})
+		return err
+	}, sqlFirstInvoices, account, origins, except)
+	if err := reads.send(ctx, tx); err != nil {
+		return nil, nil, fmt.Errorf("read what was billed before: %w", err)
+	}
+	return priors, firsts, nil
+}
+
+// definition is the charge as a line keeps it.
+func (c Charge) definition() string {
+	out := chargeJSON{Name: c.Name, Measure: c.Measure, Types: c.Types, Model: c.Model}
+	if c.Model == ModelPercentage {
+		out.Rate = c.Rate.String()
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		panic("billing: a charge can't be written as JSON: " + err.Error()) // strings only: impossible
+	}
+	return string(b)
+}
+
+const sqlInsertLines = `
+INSERT INTO billing.invoice_lines (account, invoice_id, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
+                                   events, counted, added, before_counted, before, billed, exact, amount)
+SELECT $1, u.invoice, u.line, u.charge, u.terms, u.definition::jsonb, u.origin_start, u.origin_end, u.late, u.origin_invoice,
+       u.events, u.counted, u.added::numeric, u.before_counted, u.before::numeric, u.billed::numeric, u.exact::numeric, u.amount::numeric
+FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::uuid[],
+            $11::bigint[], $12::bigint[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::text[], $18::text[])
+     AS u (invoice, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
+           events, counted, added, before_counted, before, billed, exact, amount)`
+
+// The drawing of positions is the last thing that its transaction does: from then on until the commit
+// it keeps the next watermark waiting. The total is what the database finds on the lines.
+const sqlInsertInvoices = `
+INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, stream, total, events, rebills, run, watermark, position, created_at)
+SELECT $1, u.id, u.cycle_start, u.cycle_end, u.currency, NULLIF(u.stream, ''), u.total, u.events, $2, $3, $4, d.positions[u.n], d.recorded_at
+FROM (
+    SELECT u.*, (SELECT sum(l.amount) FROM billing.invoice_lines l WHERE l.account = $1 AND l.invoice_id = u.id) AS total
+    FROM unnest($5::uuid[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[], $10::bigint[])
+         WITH ORDINALITY AS u (id, cycle_start, cycle_end, currency, stream, events, n)
+    OFFSET 0
+) u
+CROSS JOIN ledger.draw($11) d
+RETURNING id, total`
+
+// chunk is how many invoices are written by one statement.
+const chunk = 5000
+
+// queueLines queues the lines of drafts.
+func queueLines(out *writes, account string, all []*draft) {
+	for part := range slices.Chunk(all, chunk) {
+		var c lineColumns
+		for _, v := range part {
+			for i, l := range v.lines {
+				c.add(v, i+1, l)
+			}
+		}
+		out.exec(nil, sqlInsertLines, account, c.invoice, c.line, c.charge, c.terms, c.definition, c.originStart, c.originEnd, c.late, c.first,
+			c.events, c.counted, c.added, c.beforeCounted, c.before, c.billed, c.exact, c.amount)
+	}
+}
+
+// lineColumns are lines as the arrays of an INSERT.
+type lineColumns struct {
+	invoice                              []uuid.UUID
+	line                                 []int
+	charge, definition                   []string
+	terms                                []int64
+	originStart, originEnd               []time.Time
+	late                                 []bool
+	first                                []*uuid.UUID
+	events, counted, beforeCounted       []int64
+	added, before, billed, exact, amount []string
+}
+
+func (c *lineColumns) add(v *draft, number int, l *draftLine) {
+	c.invoice = append(c.invoice, v.id)
+	c.line = append(c.line, number)
+	c.charge = append(c.charge, l.charge.Name)
+	c.definition = append(c.definition, l.charge.definition())
+	c.terms = append(c.terms, l.origin.Terms)
+	c.originStart = append(c.originStart, l.origin.Start)
+	c.originEnd = append(c.originEnd, l.origin.End)
+	c.late = append(c.late, l.late)
+	c.first = append(c.first, l.first)
+	c.events = append(c.events, l.events)
+	c.counted = append(c.counted, l.added.Count)
+	c.beforeCounted = append(c.beforeCounted, l.before.Count)
+	c.added = append(c.added, l.added.Sum.String())
+	c.before = append(c.before, l.before.Sum.String())
+	c.billed = append(c.billed, l.billed.String())
+	c.exact = append(c.exact, l.exact.String())
+	c.amount = append(c.amount, l.amount.String())
+}
+
+// queueInvoices queues the invoices, last of all, and holds their totals against the drafts.
+func queueInvoices(out *writes, account string, all []*draft, rebills *uuid.UUID, run *int64, watermark int64) {
+	for part := range slices.Chunk(all, chunk) {
+		ids, starts, ends := make([]uuid.UUID, len(part)), make([]time.Time, len(part)), make([]time.Time, len(part))
+		currencies, streams, events := make([]string, len(part)), make([]string, len(part)), make([]int64, len(part))
+		totals := make(map[uuid.UUID]decimal.Decimal, len(part))
+		for i, v := range part {
+			ids[i], starts[i], ends[i] = v.id, v.cycle.Start, v.cycle.End
+			currencies[i], streams[i], events[i] = v.currency, v.stream, v.events
+			totals[v.id] = v.total
+		}
+		out.query(func(rows pgx.Rows) error { return checkTotals(rows, totals) },
+			sqlInsertInvoices, account, rebills, run, watermark, ids, starts, ends, currencies, streams, events, len(part))
+	}
+}
+
+// checkTotals holds the totals that the database found against those that were computed (invariant 7).
+func checkTotals(rows pgx.Rows, want map[uuid.UUID]decimal.Decimal) error {
+	var id uuid.UUID
+	var total decimal.Decimal
+	n := 0
+	_, err := pgx.ForEachRow(rows, []any{&id, &total}, func() error {
+		n++
+		if !total.Equal(want[id]) {
+			return fmt.Errorf("invoice %s: its lines add up to %s, not %s: %w", id, total, want[id], ledger.ErrCorrupt)
+		}
+		return nil
+	})
+	if err == nil && n != len(want) {
+		return fmt.Errorf("%d invoices were written, not %d: %w", n, len(want), ledger.ErrCorrupt)
+	}
+	return err
+}

@@ -1,0 +1,322 @@
+package billing
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/ledger"
+)
+
+// Status is what became of an invoice.
+type Status string
+
+const (
+	Ready    Status = "ready"     // written, without a number yet
+	Issued   Status = "issued"    // has its number
+	Sent     Status = "sent"      // to the customer
+	PartPaid Status = "part-paid" // some of it is paid
+	Paid     Status = "paid"      // all of it is
+	Void     Status = "void"      // doesn't count; see Outcome
+)
+
+// Invoice is the bill for a cycle. Times are UTC.
+type Invoice struct {
+	ID         uuid.UUID  `json:"id"`
+	Number     string     `json:"number,omitempty"` // empty: not issued yet
+	Account    string     `json:"account"`
+	Status     Status     `json:"status"`
+	CycleStart time.Time  `json:"cycle_start"`
+	CycleEnd   time.Time  `json:"cycle_end"` // exclusive
+	Currency   string     `json:"currency"`
+	Stream     string     `json:"stream,omitempty"` // source/stream, where each stream has an invoice
+	Total      Money      `json:"total"`
+	Events     int64      `json:"events"` // pinned to it
+	Rebills    *uuid.UUID `json:"rebills,omitempty"`
+	RebilledBy *uuid.UUID `json:"rebilled_by,omitempty"`
+	Outcome    Outcome    `json:"outcome,omitempty"` // of a void
+	Why        string     `json:"why,omitempty"`     // of a void
+	VoidedAt   *time.Time `json:"voided_at,omitempty"`
+	Watermark  int64      `json:"watermark"` // of the close
+	Position   int64      `json:"position"`
+	CreatedAt  time.Time  `json:"created_at"`
+	IssuedAt   *time.Time `json:"issued_at,omitempty"`
+	Lines      []Line     `json:"lines,omitempty"` // of Show only
+}
+
+// Line is a priced line: what its invoice pins of one original cycle, by one charge.
+type Line struct {
+	Line          int             `json:"line"`
+	Charge        string          `json:"charge"`
+	Terms         int64           `json:"terms"` // version; 0 is the built-in default
+	Definition    json.RawMessage `json:"definition"`
+	OriginStart   time.Time       `json:"origin_start"`
+	OriginEnd     time.Time       `json:"origin_end"`
+	Late          bool            `json:"late"` // of another cycle than the invoice's
+	OriginInvoice *uuid.UUID      `json:"origin_invoice,omitempty"`
+	Events        int64           `json:"events"`
+	Counted       int64           `json:"counted"` // of those, the ones that count as events
+	Added         decimal.Decimal `json:"added"`   // their sum of the measure
+	BeforeCounted int64           `json:"before_counted"`
+	Before        decimal.Decimal `json:"before"` // what other lines of the charge and cycle held
+	Billed        Money           `json:"billed"` // and billed
+	Exact         decimal.Decimal `json:"exact"`
+	Amount        Money           `json:"amount"`
+}
+
+// InvoiceQuery says which invoices to list; a field that is zero is no condition.
+type InvoiceQuery struct {
+	Account string    `json:"account,omitempty"`
+	From    time.Time `json:"from,omitzero"` // invoices of cycles that end after it
+	To      time.Time `json:"to,omitzero"`   // and begin before it
+	Status  Status    `json:"status,omitempty"`
+	Limit   int       `json:"limit,omitempty"` // 1 to 1,000; 0: 100
+	// Cursor continues a list; it carries the other conditions, so these may be left out.
+	Cursor string `json:"-"`
+}
+
+// InvoicePage is a part of a list, newest first.
+type InvoicePage struct {
+	Invoices []Invoice `json:"invoices"`
+	Next     string    `json:"next,omitempty"` // cursor of what follows; empty at the end
+}
+
+// invoiceCursor is where a list goes on.
+type invoiceCursor struct {
+	Query  InvoiceQuery `json:"query"`
+	Before int64        `json:"before"` // position
+}
+
+// The state of an invoice is its newest fact: a void, the newest status, its number, or none yet.
+const selectInvoice = `
+SELECT i.id, n.series, n.number, i.account,
+       CASE WHEN v.invoice_id IS NOT NULL THEN 'void' WHEN s.status IS NOT NULL THEN s.status WHEN n.number IS NOT NULL THEN 'issued' ELSE 'ready' END,
+       i.cycle_start, i.cycle_end, i.currency, COALESCE(i.stream, ''), i.total, i.events,
+       i.rebills, (SELECT r.id FROM billing.invoices r WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.rebills = i.id),
+       COALESCE(v.outcome, ''), COALESCE(v.why, ''), v.voided_at, i.watermark, i.position, i.created_at, n.issued_at
+FROM billing.invoices i
+LEFT JOIN billing.invoice_numbers n ON n.account = i.account AND n.invoice_id = i.id
+LEFT JOIN billing.voids v ON v.account = i.account AND v.invoice_id = i.id
+LEFT JOIN LATERAL (
+    SELECT k.status
+    FROM billing.statuses k
+    WHERE k.account = i.account AND k.invoice_id = i.id
+    ORDER BY k.position DESC
+    LIMIT 1
+) s ON true`
+
+const sqlInvoices = selectInvoice + `
+WHERE i.position < $1 AND ($2 = '' OR i.account = $2)
+  AND ($3::timestamptz IS NULL OR i.cycle_end > $3) AND ($4::timestamptz IS NULL OR i.cycle_start < $4)
+  AND CASE $5 WHEN '' THEN true
+              WHEN 'void' THEN v.invoice_id IS NOT NULL
+              WHEN 'ready' THEN v.invoice_id IS NULL AND s.status IS NULL AND n.number IS NULL
+              WHEN 'issued' THEN v.invoice_id IS NULL AND COALESCE(s.status, 'issued') = 'issued' AND n.number IS NOT NULL
+              ELSE v.invoice_id IS NULL AND s.status = $5 END
+ORDER BY i.position DESC
+LIMIT $6`
+
+// List lists invoices, newest first, without their lines.
+func (b *Billing) List(ctx context.Context, q InvoiceQuery) (InvoicePage, error) {
+	q, before, err := q.resolve()
+	if err != nil {
+		return InvoicePage{}, err
+	}
+	rows, err := b.pool.Query(ctx, sqlInvoices, before, q.Account, orNull(q.From), orNull(q.To), string(q.Status), q.Limit+1)
+	if err != nil {
+		return InvoicePage{}, wrap(err, "list invoices")
+	}
+	found, err := pgx.CollectRows(rows, scanInvoice)
+	if err != nil {
+		return InvoicePage{}, wrap(err, "list invoices")
+	}
+	p := InvoicePage{Invoices: found}
+	if len(found) > q.Limit {
+		p.Invoices = found[:q.Limit]
+		p.Next = invoiceCursor{Query: q, Before: found[q.Limit-1].Position}.String()
+	}
+	return p, nil
+}
+
+func (c invoiceCursor) String() string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic("billing: a cursor can't be written as JSON: " + err.Error()) // texts, numbers and times: impossible
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// resolve checks the query, and takes its conditions from the cursor where there is one.
+func (q InvoiceQuery) resolve() (InvoiceQuery, int64, error) {
+	before := int64(1<<63 - 1)
+	if q.Cursor != "" {
+		var c invoiceCursor
+		raw, err := base64.RawURLEncoding.DecodeString(q.Cursor)
+		if err == nil {
+			err = json.Unmarshal(raw, &c)
+		}
+		if err != nil {
+			return q, 0, ledger.Invalid("cursor", q.Cursor, "must be the cursor that the page before gave")
+		}
+		given := q
+		given.Cursor, given.Limit = "", c.Query.Limit
+		if given != (InvoiceQuery{Limit: c.Query.Limit}) && !given.same(c.Query) {
+			return q, 0, ledger.Invalid("cursor", q.Cursor, "must be used with the conditions that it was given for, or with none")
+		}
+		if q.Limit > 0 {
+			c.Query.Limit = q.Limit
+		}
+		q, before = c.Query, c.Before
+	}
+	if q.Limit == 0 {
+		q.Limit = 100
+	}
+	switch q.Status {
+	case "", Ready, Issued, Sent, PartPaid, Paid, Void:
+	default:
+		return q, 0, ledger.Invalid("status", string(q.Status), "must be ready, issued, sent, part-paid, paid or void")
+	}
+	if q.Limit < 1 || q.Limit > 1000 {
+		return q, 0, ledger.Invalid("limit", fmt.Sprint(q.Limit), "must be 1 to 1000")
+	}
+	return q, before, nil
+}
+
+func (q InvoiceQuery) same(o InvoiceQuery) bool {
+	return q.Account == o.Account && q.Status == o.Status && q.From.Equal(o.From) && q.To.Equal(o.To)
+}
+
+func scanInvoice(row pgx.CollectableRow) (Invoice, error) {
+	var v Invoice
+	var series *string
+	var number *int64
+	err := row.Scan(&v.ID, &series, &number, &v.Account, &v.Status, &v.CycleStart, &v.CycleEnd, &v.Currency, &v.Stream,
+		&v.Total.Amount, &v.Events, &v.Rebills, &v.RebilledBy, &v.Outcome, &v.Why, &v.VoidedAt,
+		&v.Watermark, &v.Position, &v.CreatedAt, &v.IssuedAt)
+	if err != nil {
+		return Invoice{}, err
+	}
+	if series != nil && number != nil {
+		v.Number = Number(*series, *number)
+	}
+	v.Total.Currency = v.Currency
+	v.CycleStart, v.CycleEnd, v.CreatedAt = v.CycleStart.UTC(), v.CycleEnd.UTC(), v.CreatedAt.UTC()
+	for _, t := range []*time.Time{v.VoidedAt, v.IssuedAt} {
+		if t != nil {
+			*t = t.UTC()
+		}
+	}
+	return v, nil
+}
+
+const sqlInvoiceByID = selectInvoice + `
+WHERE i.id = $1`
+
+const sqlInvoiceByNumber = selectInvoice + `
+WHERE (i.account, i.id) = (SELECT k.account, k.invoice_id FROM billing.invoice_numbers k WHERE k.series = $1 AND k.number = $2)`
+
+// find finds an invoice by its id or its number.
+func find(ctx context.Context, q querier, idOrNumber string) (Invoice, error) {
+	var rows pgx.Rows
+	var err error
+	if id, bad := uuid.Parse(idOrNumber); bad == nil {
+		rows, err = q.Query(ctx, sqlInvoiceByID, id)
+	} else if series, number, ok := parseNumber(idOrNumber); ok {
+		rows, err = q.Query(ctx, sqlInvoiceByNumber, series, number)
+	} else {
+		return Invoice{}, ledger.Invalid("invoice", idOrNumber, "must be the id of an invoice or a number such as INV-000001")
+	}
+	if err != nil {
+		return Invoice{}, err
+	}
+	v, err := pgx.CollectOneRow(rows, scanInvoice)
+	if isNoRows(err) {
+		return Invoice{}, fmt.Errorf("invoice %s: %w", idOrNumber, ledger.ErrNotFound)
+	}
+	return v, err
+}
+
+const sqlLines = `
+SELECT l.line, l.charge, l.terms, l.definition, l.origin_start, l.origin_end, l.late, l.origin_invoice,
+       l.events, l.counted, l.added, l.before_counted, l.before, l.billed, l.exact, l.amount
+FROM billing.invoice_lines l
+WHERE l.account = $1 AND l.invoice_id = $2
+ORDER BY l.line`
+
+// Show returns an invoice with its lines, by its id or its number. ErrNotFound if there is none.
+func (b *Billing) Show(ctx context.Context, idOrNumber string) (Invoice, error) {
+	v, err := find(ctx, b.pool, idOrNumber)
+	if err != nil {
+		return Invoice{}, wrap(err, "show invoice")
+	}
+	rows, err := b.pool.Query(ctx, sqlLines, v.Account, v.ID)
+	if err != nil {
+		return Invoice{}, wrap(err, "show invoice %s", idOrNumber)
+	}
+	v.Lines, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Line, error) {
+		l := Line{Billed: Money{Currency: v.Currency}, Amount: Money{Currency: v.Currency}}
+		err := row.Scan(&l.Line, &l.Charge, &l.Terms, &l.Definition, &l.OriginStart, &l.OriginEnd, &l.Late, &l.OriginInvoice,
+			&l.Events, &l.Counted, &l.Added, &l.BeforeCounted, &l.Before, &l.Billed.Amount, &l.Exact, &l.Amount.Amount)
+		l.OriginStart, l.OriginEnd = l.OriginStart.UTC(), l.OriginEnd.UTC()
+		return l, err
+	})
+	return v, wrap(err, "show invoice %s", idOrNumber)
+}
+
+// PinnedEvent is an event on an invoice.
+type PinnedEvent struct {
+	Position    int64            `json:"position"`
+	RecordedAt  time.Time        `json:"recorded_at"`
+	OccurredAt  time.Time        `json:"occurred_at"`
+	OriginStart time.Time        `json:"origin_start"` // of the cycle that it happened in
+	Source      string           `json:"source"`
+	ID          string           `json:"id"`
+	Stream      string           `json:"stream,omitempty"`
+	Seqn        *int64           `json:"seqn,omitempty"`
+	Type        string           `json:"type"`
+	Kind        ledger.Kind      `json:"kind"`
+	Currency    string           `json:"currency"`
+	Amount      *decimal.Decimal `json:"amount,omitempty"`
+	Quantity    *decimal.Decimal `json:"quantity,omitempty"`
+}
+
+const sqlPinnedEvents = `
+SELECT e.position, e.recorded_at, e.occurred_at, p.origin_start, e.source, e.event_id, COALESCE(e.stream, ''), e.seqn, e.type, e.kind,
+       e.currency, e.amount, e.quantity
+FROM billing.pins p
+JOIN ledger.events e ON e.position = p.position AND e.recorded_at = p.recorded_at
+WHERE p.account = $1 AND p.invoice_id = $2
+ORDER BY p.position`
+
+// Events calls each for every event that the invoice pins, by position, and keeps none of them. An
+// error of each ends it and is returned.
+func (b *Billing) Events(ctx context.Context, idOrNumber string, each func(PinnedEvent) error) error {
+	v, err := find(ctx, b.pool, idOrNumber)
+	if err != nil {
+		return wrap(err, "events of invoice")
+	}
+	rows, err := b.pool.Query(ctx, sqlPinnedEvents, v.Account, v.ID)
+	if err != nil {
+		return wrap(err, "events of invoice %s", idOrNumber)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e PinnedEvent
+		err := rows.Scan(&e.Position, &e.RecordedAt, &e.OccurredAt, &e.OriginStart, &e.Source, &e.ID, &e.Stream, &e.Seqn, &e.Type, &e.Kind,
+			&e.Currency, &e.Amount, &e.Quantity)
+		if err != nil {
+			return wrap(err, "events of invoice %s", idOrNumber)
+		}
+		e.RecordedAt, e.OccurredAt, e.OriginStart = e.RecordedAt.UTC(), e.OccurredAt.UTC(), e.OriginStart.UTC()
+		if err := each(e); err != nil {
+			return err
+		}
+	}
+	return wrap(rows.Err(), "events of invoice %s", idOrNumber)
+}

@@ -1,0 +1,169 @@
+package billing
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
+)
+
+// Who found an event to be late.
+const (
+	foundByReconcile = "reconcile"
+	foundByClose     = "close"
+)
+
+const sqlPassages = `
+SELECT c.through_at, c.watermark, r.taken_at
+FROM billing.closes c
+JOIN billing.close_runs r ON r.n = c.run
+WHERE c.account = $1
+ORDER BY c.through_at`
+
+// closedWatermarks returns for each cycle of the window that is closed the watermark of the close that
+// closed it: what is above it is late there.
+func closedWatermarks(ctx context.Context, tx pgx.Tx, v *view, w *window) ([]int64, error) {
+	rows, err := tx.Query(ctx, sqlPassages, v.account)
+	if err != nil {
+		return nil, fmt.Errorf("read closes: %w", err)
+	}
+	explicit, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (passage, error) {
+		var p passage
+		err := row.Scan(&p.end, &p.watermark, &p.takenAt)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read closes: %w", err)
+	}
+	all, err := v.runs.closers(v.line, v.account, explicit, w.cycles[0].End)
+	if err != nil {
+		return nil, err
+	}
+	marks := make([]int64, w.open)
+	for i := range marks {
+		mark, ok := closerOf(all, w.cycles[i].End)
+		if !ok {
+			return nil, fmt.Errorf("nothing closed the cycle that ends at %s: %w", w.cycles[i].End.Format(time.RFC3339), ledger.ErrCorrupt)
+		}
+		marks[i] = mark
+	}
+	return marks, nil
+}
+
+// What was noted before stays as it was.
+const sqlInsertLate = `
+INSERT INTO billing.late_events (account, position, recorded_at, origin_start, origin_end, closed_watermark, target_start, found_by, run)
+SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], (@bounds::timestamptz[])[b.cycle + 1],
+       (@marks::bigint[])[b.cycle], @from, @found_by, @run
+FROM ` + fromEvents + `
+JOIN unnest(@cycles::int[], @types::text[]) AS g (cycle, type) ON g.cycle = b.cycle AND g.type = e.type
+WHERE ` + isLate + `
+ON CONFLICT (account, position) DO NOTHING`
+
+// queueLate queues the records of why late events are billed in the first open cycle, for the bunches
+// that some charge selects. then is told how many events weren't noted before.
+func queueLate(out *writes, w *window, late []bunch, marks []int64, foundBy, run string, then func(noted int64) error) {
+	args := w.argsFor(late)
+	args["marks"], args["found_by"], args["run"] = marks, foundBy, run
+	out.exec(then, sqlInsertLate, args)
+}
+
+// argsFor are the window's parameters with the cycles and types that are billed of some bunches.
+func (w *window) argsFor(found []bunch) pgx.NamedArgs {
+	type pair struct {
+		cycle int
+		typ   string
+	}
+	seen := map[pair]bool{}
+	var cycles []int
+	var types []string
+	for _, g := range found {
+		if p := (pair{g.cycle, g.typ}); w.bills(g) && !seen[p] {
+			seen[p] = true
+			cycles, types = append(cycles, g.cycle+1), append(types, g.typ)
+		}
+	}
+	args := w.args()
+	args["cycles"], args["types"] = cycles, types
+	return args
+}
+
+// bills reports whether some charge of the terms of its cycle selects the bunch.
+func (w *window) bills(g bunch) bool {
+	return slices.ContainsFunc(w.terms[g.cycle].Charges, func(c Charge) bool { return c.Selects(g.typ) })
+}
+
+const sqlCountLate = `
+SELECT count(*)
+FROM ` + fromEvents + `
+JOIN unnest(@cycles::int[], @types::text[]) AS g (cycle, type) ON g.cycle = b.cycle AND g.type = e.type
+WHERE ` + isLate + `
+  AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = e.account AND n.position = e.position)`
+
+// LateCandidates counts the late events of an account as of a watermark that are billable, on no
+// invoice, and not assigned to a cycle yet.
+func (b *Billing) LateCandidates(ctx context.Context, account string, at ledger.Watermark) (int64, error) {
+	var late int64
+	err := b.withLate(ctx, account, at, func(tx pgx.Tx, _ *view, w *window, found []bunch) error {
+		return tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late)
+	})
+	return late, wrap(err, "late events of %q", account)
+}
+
+// Heal assigns the late events of an account, as of a watermark, to its next open cycle: the close of
+// that cycle will bill them, on lines that name the cycle where they belong. An event is late if its
+// position is above the watermark of the close of its cycle. run names the reconciliation that asks.
+// late is how many were found that nothing had assigned before, healed how many of those are assigned
+// now. A target that was noted stays: should the account be closed once more before the events count
+// as decided, the invoice that pins them tells the cycle that did bill them.
+func (b *Billing) Heal(ctx context.Context, account string, at ledger.Watermark, run string) (late, healed int64, err error) {
+	err = b.withLate(ctx, account, at, func(tx pgx.Tx, v *view, w *window, found []bunch) error {
+		late, healed = 0, 0
+		marks, err := closedWatermarks(ctx, tx, v, w)
+		if err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late); err != nil || late == 0 {
+			return err
+		}
+		var out writes
+		queueLate(&out, w, found, marks, foundByReconcile, run, func(noted int64) error {
+			healed = noted
+			return nil
+		})
+		return out.send(ctx, tx)
+	})
+	return late, healed, wrap(err, "heal account %q", account)
+}
+
+// withLate runs f under the account's lock if events of it are late and on no invoice, found being
+// those of them that some charge selects.
+func (b *Billing) withLate(ctx context.Context, account string, at ledger.Watermark, f func(pgx.Tx, *view, *window, []bunch) error) error {
+	if err := b.DeriveAccounts(ctx, at); err != nil {
+		return err
+	}
+	return pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
+		v, err := b.hold(ctx, tx, account, known{})
+		if err != nil {
+			return err
+		}
+		if v.closed.end.IsZero() || v.from.IsZero() || !v.from.Before(v.closed.end) {
+			return nil
+		}
+		w := newWindow(v, at.Position, v.cal.Cycle(v.closed.end).End)
+		found, err := w.lateBunches(ctx, tx, nil)
+		if err != nil {
+			return err
+		}
+		found = slices.DeleteFunc(found, func(g bunch) bool { return !w.bills(g) })
+		if len(found) == 0 {
+			return nil
+		}
+		return f(tx, v, &w, found)
+	})
+}

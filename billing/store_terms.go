@@ -1,0 +1,269 @@
+package billing
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
+)
+
+// book holds versions of terms: those of the default, and the own ones of some accounts.
+type book struct {
+	newest   int64              // the newest version recorded for anybody when the book was read
+	defaults *timeline          // of every account without terms of its own
+	own      map[string][]Terms // in the order of their versions
+}
+
+const sqlNewestTerms = `
+SELECT COALESCE(max(n), 0)
+FROM billing.terms`
+
+const sqlTermsOf = `
+SELECT n, account, not_before, terms
+FROM billing.terms
+WHERE account IS NULL OR account = ANY($1)
+ORDER BY n`
+
+// readBook reads the default terms and those of the accounts. The number of the newest version is read
+// first: what is recorded in between can only make the book look older than it is.
+func (b *Billing) readBook(ctx context.Context, q querier, accounts ...string) (*book, error) {
+	k := &book{own: map[string][]Terms{}}
+	if err := q.QueryRow(ctx, sqlNewestTerms).Scan(&k.newest); err != nil {
+		return nil, fmt.Errorf("read the newest terms: %w", err)
+	}
+	rows, err := q.Query(ctx, sqlTermsOf, accounts)
+	if err != nil {
+		return nil, fmt.Errorf("read terms: %w", err)
+	}
+	defer rows.Close()
+	defaults := []Terms{DefaultTerms(b.zone)}
+	for rows.Next() {
+		var n int64
+		var account *string
+		var notBefore *time.Time
+		var raw []byte
+		if err := rows.Scan(&n, &account, &notBefore, &raw); err != nil {
+			return nil, fmt.Errorf("read terms: %w", err)
+		}
+		t, err := ParseTerms(raw, b.zone)
+		if err != nil {
+			return nil, fmt.Errorf("terms version %d: %w: %w", n, ledger.ErrCorrupt, err)
+		}
+		t.Version, t.NotBefore = n, utc(notBefore)
+		if account == nil {
+			defaults = append(defaults, t)
+			continue
+		}
+		t.Account = *account
+		k.own[*account] = append(k.own[*account], t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read terms: %w", err)
+	}
+	k.defaults = &timeline{history: defaults}
+	return k, nil
+}
+
+// timeline gives the terms of an account through time. Accounts without their own share one.
+func (k *book) timeline(account string) *timeline {
+	own := k.own[account]
+	if len(own) == 0 {
+		return k.defaults
+	}
+	var history []Terms
+	for _, t := range k.defaults.history {
+		if t.Version < own[0].Version { // later ones never concern the account
+			history = append(history, t)
+		}
+	}
+	return &timeline{history: append(history, own...)}
+}
+
+// timeline is the history of an account's terms, with the calendars that it had as the history grew.
+type timeline struct {
+	history []Terms // that concern the account, by version; the first holds always
+
+	mu        sync.Mutex
+	calendars map[int]*Calendar     // by how many versions they go by
+	covered   map[int64]coveredThen // by run
+}
+
+type coveredThen struct {
+	end time.Time
+	ok  bool
+}
+
+// calendar is the calendar by all versions.
+func (t *timeline) calendar() (*Calendar, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.after(len(t.history))
+}
+
+// after is the calendar by the first n versions.
+func (t *timeline) after(n int) (*Calendar, error) {
+	if c, ok := t.calendars[n]; ok {
+		return c, nil
+	}
+	c, err := NewCalendar(t.history[:n])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ledger.ErrCorrupt, err)
+	}
+	if t.calendars == nil {
+		t.calendars = map[int]*Calendar{}
+	}
+	t.calendars[n] = c
+	return c, nil
+}
+
+// through is how many versions of the history there were when version n was the newest of all.
+func (t *timeline) through(n int64) int {
+	count := 0
+	for _, v := range t.history {
+		if v.Version <= n {
+			count++
+		}
+	}
+	return count
+}
+
+const sqlInsertTerms = `
+INSERT INTO billing.terms (account, effective_from, not_before, terms, recorded_by)
+VALUES (NULLIF($1, ''), $2, $3, $4, $5)
+RETURNING n`
+
+// SetTerms records a version of the terms of an account, or of the default ones, from JSON. It takes
+// effect at the first boundary that isn't before effective_from and isn't closed yet. Terms that are
+// word for word the newest ones of the account are not recorded again: that version is returned.
+// What is wrong with raw is a *TermsError, all of it at once; by says who wants it so.
+func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, error) {
+	t, err := ParseTerms(raw, b.zone)
+	if err != nil {
+		return Terms{}, err
+	}
+	if by == "" {
+		return Terms{}, ledger.Invalid("by", "", "must say who records the terms")
+	}
+	if err := b.checkMeasures(ctx, t); err != nil {
+		return Terms{}, err
+	}
+	var recorded Terms
+	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
+		recorded = t
+		if _, err := tx.Exec(ctx, sqlChangeTerms); err != nil {
+			return err
+		}
+		k, err := b.readBook(ctx, tx, t.Account)
+		if err != nil {
+			return err
+		}
+		if last := k.last(t.Account); last.Version > 0 && bytes.Equal(last.JSON(), t.JSON()) {
+			recorded = last
+			return nil
+		}
+		if recorded.NotBefore, err = b.closedForTerms(ctx, tx, k, t.Account); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, sqlInsertTerms, t.Account, orNull(t.EffectiveFrom), orNull(recorded.NotBefore), t.JSON(), by).
+			Scan(&recorded.Version)
+	})
+	return recorded, wrap(err, "record terms")
+}
+
+// last is the newest version of the account's own terms (of the default's for no account); Version 0
+// if there is none.
+func (k *book) last(account string) Terms {
+	own := k.own[account]
+	if account == "" {
+		own = k.defaults.history
+	}
+	if len(own) == 0 {
+		return Terms{}
+	}
+	return own[len(own)-1]
+}
+
+// checkMeasures holds the charges against the catalogue of columns.
+func (b *Billing) checkMeasures(ctx context.Context, t Terms) error {
+	catalogue, err := b.ledger.Catalogue(ctx)
+	if err != nil {
+		return err
+	}
+	var problems []Problem
+	for i, c := range t.Charges {
+		if column, ok := catalogue.Column(c.Measure); !ok || !column.Measure() {
+			problems = append(problems, Problem{
+				Field: "charges[" + strconv.Itoa(i) + "].measure", Value: c.Measure,
+				Rule: "must be amount, quantity, or a measure that the ledger has declared",
+			})
+		}
+	}
+	if len(problems) > 0 {
+		return &TermsError{Problems: problems}
+	}
+	return nil
+}
+
+// The default's versions act on every account without terms of its own, so on all that were closed.
+const sqlDefaultClosed = `
+SELECT max(c.through_at)
+FROM billing.closes c
+WHERE NOT EXISTS (SELECT FROM billing.terms t WHERE t.account = c.account)`
+
+// closedForTerms is the boundary before which new terms can't act: that through which the account is
+// closed, for the default's the furthest of any account that goes by them.
+func (b *Billing) closedForTerms(ctx context.Context, tx pgx.Tx, k *book, account string) (time.Time, error) {
+	runs, err := b.readRuns(ctx, tx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if account != "" {
+		state, err := b.readState(ctx, tx, runs, account)
+		if err != nil {
+			return time.Time{}, err
+		}
+		closed, err := runs.closed(k.timeline(account), account, state.explicit)
+		return closed.end, err
+	}
+	var furthest *time.Time
+	if err := tx.QueryRow(ctx, sqlDefaultClosed).Scan(&furthest); err != nil {
+		return time.Time{}, err
+	}
+	closed, err := runs.closed(k.defaults, "", passage{end: utc(furthest)})
+	return closed.end, err
+}
+
+// TermsView is how an account is billed, was and will be.
+type TermsView struct {
+	Account string  // empty: the default terms
+	InForce Terms   // now
+	History []Terms // versions that concern the account, the default's before its first own among them
+	Coming  []Cycle // the cycle of now and the two after it
+}
+
+// TermsOf returns the terms of an account, of the default for no account. An account that was never
+// heard of has the default's.
+func (b *Billing) TermsOf(ctx context.Context, account string) (TermsView, error) {
+	k, err := b.readBook(ctx, b.pool, account)
+	if err != nil {
+		return TermsView{}, wrap(err, "terms of %q", account)
+	}
+	line := k.timeline(account)
+	cal, err := line.calendar()
+	if err != nil {
+		return TermsView{}, wrap(err, "terms of %q", account)
+	}
+	cy := cal.Cycle(b.now())
+	next := cal.Next(cy)
+	return TermsView{
+		Account: account, InForce: cal.TermsAt(cy.Start), History: line.history,
+		Coming: []Cycle{cy, next, cal.Next(next)},
+	}, nil
+}

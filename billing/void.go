@@ -1,0 +1,189 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
+)
+
+// Outcome is what a void does with what the invoice billed.
+type Outcome string
+
+const (
+	// Rebill writes another invoice for the same events, in the same transaction, priced anew.
+	Rebill Outcome = "rebill"
+	// WriteOff gives the money up: the events stay on the void invoice, and nothing else bills them.
+	WriteOff Outcome = "write-off"
+)
+
+// VoidRequest says which invoice doesn't count any more.
+type VoidRequest struct {
+	Invoice string  // id or number
+	Outcome Outcome // what becomes of its events
+	Why     string  // the reason that is kept
+	By      string  // who asks
+}
+
+// VoidResult is what a void did.
+type VoidResult struct {
+	Invoice uuid.UUID  `json:"invoice"`
+	Rebill  *uuid.UUID `json:"rebill,omitempty"` // the invoice that stands in its place
+}
+
+const sqlInsertVoid = `
+INSERT INTO billing.voids (account, invoice_id, outcome, why, voided_by, position, voided_at)
+SELECT $1, $2, $3, $4, $5, d.positions[1], d.recorded_at
+FROM ledger.draw(1) d`
+
+// Void makes an invoice not count. The invoice itself stays as it is, with its number; what happened
+// to it is a further record. A rebill gets its own number later. An invoice that is void already is
+// ErrConflict, one that doesn't exist ErrNotFound.
+func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
+	if err := r.check(); err != nil {
+		return VoidResult{}, err
+	}
+	catalogue, err := b.ledger.Catalogue(ctx)
+	if err != nil {
+		return VoidResult{}, wrap(err, "void invoice %s", r.Invoice)
+	}
+	wanted, err := find(ctx, b.pool, r.Invoice)
+	if err != nil {
+		return VoidResult{}, wrap(err, "void invoice")
+	}
+	var done VoidResult
+	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
+		done = VoidResult{Invoice: wanted.ID}
+		v, err := b.hold(ctx, tx, wanted.Account, known{})
+		if err != nil {
+			return err
+		}
+		old, err := find(ctx, tx, wanted.ID.String()) // again: another void may have been quicker
+		if err != nil {
+			return err
+		}
+		if old.Status == Void {
+			return fmt.Errorf("it is void already (%s): %w", old.Outcome, ledger.ErrConflict)
+		}
+		var out writes
+		var again []*draft
+		if r.Outcome == Rebill {
+			if again, err = b.rebill(ctx, tx, catalogue, v, old, &out); err != nil {
+				return err
+			}
+			done.Rebill = &again[0].id
+		}
+		out.exec(nil, sqlInsertVoid, old.Account, old.ID, string(r.Outcome), r.Why, r.By)
+		queueInvoices(&out, old.Account, again, &old.ID, nil, old.Watermark)
+		return out.send(ctx, tx)
+	})
+	if err != nil {
+		return VoidResult{}, wrap(err, "void invoice %s", r.Invoice)
+	}
+	return done, nil
+}
+
+func (r VoidRequest) check() error {
+	var problems []error
+	if r.Outcome != Rebill && r.Outcome != WriteOff {
+		problems = append(problems, ledger.Invalid("outcome", string(r.Outcome), "must be rebill or write-off"))
+	}
+	if strings.TrimSpace(r.Why) == "" || len(r.Why) > ledger.MaxText {
+		problems = append(problems, ledger.Invalid("why", r.Why, "must say why, in at most 1024 bytes"))
+	}
+	if r.By == "" {
+		problems = append(problems, ledger.Invalid("by", "", "must say who voids"))
+	}
+	return errors.Join(problems...)
+}
+
+// The invoice's own events, added up. Which cycle each belongs to was decided when it was pinned.
+const (
+	selectPinned = `
+SELECT p.origin_start, e.type, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
+	fromPinned = `
+FROM billing.pins p
+JOIN ledger.events e ON e.position = p.position AND e.recorded_at = p.recorded_at
+WHERE p.account = $1 AND p.invoice_id = $2
+GROUP BY p.origin_start, e.type
+ORDER BY p.origin_start, e.type`
+)
+
+const sqlRepin = `
+INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id, replaces)
+SELECT p.account, p.position, p.recorded_at, p.origin_start, $3, p.invoice_id
+FROM billing.pins p
+WHERE p.account = $1 AND p.invoice_id = $2`
+
+// rebill prices the events of an invoice anew, by the terms in force for their cycles, against
+// whatever else is live: late lines of other invoices for the same cycles stay what they are, and count
+// as billed before.
+func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, old Invoice, out *writes) ([]*draft, error) {
+	target := v.cal.Cycle(old.CycleStart)
+	if !target.Start.Equal(old.CycleStart) || !target.End.Equal(old.CycleEnd) {
+		return nil, fmt.Errorf("its cycle isn't one of the account's calendar: %w", ledger.ErrCorrupt)
+	}
+	found, origins, m, err := b.pinnedBunches(ctx, tx, catalogue, v, old)
+	if err != nil {
+		return nil, err
+	}
+	d := newDrafts(m, b.newID)
+	invoice := d.invoice(draftKey{target.Start, old.Currency, old.Stream}, target)
+	starts := make([]time.Time, len(origins))
+	for i := range found {
+		origin := v.cal.Cycle(origins[i])
+		if !origin.Start.Equal(origins[i]) {
+			return nil, fmt.Errorf("pins name the cycle of %s, which isn't one of the account's calendar: %w", origins[i].Format(time.RFC3339), ledger.ErrCorrupt)
+		}
+		d.add(&found[i], origin, target, v.cal.TermsAt(origin.Start))
+		starts[i] = origin.Start
+	}
+	if invoice.events != old.Events {
+		return nil, fmt.Errorf("it holds %d events, but %d of them are billable: %w", old.Events, invoice.events, ledger.ErrCorrupt)
+	}
+	all := d.sorted()
+	if err := priceDrafts(ctx, tx, old.Account, all, starts, old.ID); err != nil {
+		return nil, err
+	}
+	out.exec(func(pinned int64) error {
+		if pinned != old.Events {
+			return fmt.Errorf("%d events were pinned again, but it holds %d: %w", pinned, old.Events, ledger.ErrCorrupt)
+		}
+		return nil
+	}, sqlRepin, old.Account, old.ID, invoice.id)
+	queueLines(out, old.Account, all)
+	return all, nil
+}
+
+// pinnedBunches adds up what an invoice pins; origins are the starts of the cycles of the bunches.
+func (b *Billing) pinnedBunches(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, old Invoice) ([]bunch, []time.Time, measures, error) {
+	m, err := measuresOf(catalogue, v.line.history)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	rows, err := tx.Query(ctx, selectPinned+m.sums()+fromPinned, old.Account, old.ID)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var origins []time.Time
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) {
+		g := bunch{currency: old.Currency, stream: old.Stream, sums: make([]decimal.Decimal, len(m))}
+		var origin time.Time
+		into := []any{&origin, &g.typ, &g.events, &g.counted}
+		for i := range g.sums {
+			into = append(into, &g.sums[i])
+		}
+		err := row.Scan(into...)
+		origins = append(origins, origin.UTC())
+		return g, err
+	})
+	return found, origins, m, err
+}
