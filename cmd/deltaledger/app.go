@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"deltaledger/billing"
+	"deltaledger/export"
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
 	"deltaledger/ledger/pg/embedded"
@@ -18,7 +20,10 @@ import (
 type app struct {
 	server *embedded.Server // nil with a database URL
 	pool   *pgxpool.Pool
-	ledger *ledger.Ledger
+
+	ledger   *ledger.Ledger
+	billing  *billing.Billing
+	exporter *export.Exporter
 
 	closers []func() error
 }
@@ -56,6 +61,12 @@ func (a *app) join(ctx context.Context, s *session, address string) (err error) 
 	}
 	a.closers = append(a.closers, func() error { a.pool.Close(); return nil })
 	if a.ledger, err = ledger.Open(ctx, ledger.Config{Pool: a.pool, Now: s.now}); err != nil {
+		return err
+	}
+	if a.billing, err = billing.New(a.ledger, billing.Options{Now: s.now}); err != nil {
+		return err
+	}
+	if a.exporter, err = export.New(a.ledger, export.Options{}); err != nil {
 		return err
 	}
 	return nil

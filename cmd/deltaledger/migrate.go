@@ -56,7 +56,7 @@ func (c *migrateCmd) Run(ctx context.Context, s *session) (err error) {
 		return err
 	}
 	set := a.ledger.Settings()
-	m := migrated{set.ReportingZone, set.FreezeGrace.String(), set.ID.String(), migrations.Fingerprint()}
+	m := migrated{set.ReportingZone, shortDuration(set.FreezeGrace), set.ID.String(), migrations.Fingerprint()}
 	t := table{columns: []column{text("reporting_zone"), text("freeze_grace"), text("ledger_id"), text("schema")}}
 	t.add(m.Zone, m.FreezeGrace, m.LedgerID, m.Schema)
 	return s.show(m, t)

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/rivo/uniseg"
@@ -51,15 +54,7 @@ func (s *session) show(document any, rows table) error {
 
 // writeCSV writes RFC 4180 with LF.
 func (t table) writeCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
-	header := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		header[i] = c.name
-	}
-	if err := out.Write(header); err != nil {
-		return err
-	}
-	return out.WriteAll(t.rows)
+	return newCSV(w, t.columns).WriteAll(t.rows)
 }
 
 // write writes aligned columns.
@@ -123,4 +118,30 @@ func printable(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// newCSV begins a CSV of any length.
+func newCSV(w io.Writer, columns []column) *csv.Writer {
+	out := csv.NewWriter(w)
+	header := make([]string, len(columns))
+	for i, c := range columns {
+		header[i] = c.name
+	}
+	_ = out.Write(header) // a failure comes back from Error
+	return out
+}
+
+// sortedKeys are the keys of a map in order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// shortDuration writes a duration without units that are zero: 48h, not 48h0m0s.
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

@@ -20,6 +20,24 @@ func (s *session) bytesBar(what string, size int64) bar {
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))}
 }
 
+// countBar is a bar over things that are counted.
+func (s *session) countBar(what string) bar {
+	if s.Quiet || s.Output != outputTable || !isTerminal(s.std.err) {
+		return bar{}
+	}
+	return bar{progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(s.std.err), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))}
+}
+
+// set says how many of all are done.
+func (b bar) set(done, all int) {
+	if b.shown != nil {
+		b.shown.ChangeMax(all)
+		_ = b.shown.Set(done) // as in clear
+	}
+}
+
 // reader counts what is read from r.
 func (b bar) reader(r io.Reader) io.Reader {
 	if b.shown == nil {

@@ -23,7 +23,11 @@ type root struct {
 	Sources   sourcesCmd   `cmd:"" help:"Declare how upstream sources number their events."`
 	Conflicts conflictsCmd `cmd:"" help:"List what arrived under an identity that other content has."`
 
-	Verify verifyCmd `cmd:"" help:"Prove that no recorded fact was changed."`
+	Terms    termsCmd    `cmd:"" help:"Record or show the terms by which accounts are billed."`
+	Close    closeCmd    `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`
+	Invoices invoicesCmd `cmd:"" help:"List, show and void invoices."`
+	Export   exportCmd   `cmd:"" help:"Write, compare and check the files of a month."`
+	Verify   verifyCmd   `cmd:"" help:"Prove that no recorded fact was changed."`
 
 	Migrate migrateCmd `cmd:"" help:"Make the ledger in its database, or bring it up to date."`
 	DB      dbCmd      `cmd:"" name:"db" help:"Look after the private PostgreSQL of the data directory."`

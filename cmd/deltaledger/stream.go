@@ -89,10 +89,7 @@ func gap(g ledger.Gap) string {
 func billed(list []ledger.Billed) string {
 	var parts []string
 	for _, b := range list {
-		name := b.Invoice.String()
-		if b.Number != nil {
-			name = fmt.Sprintf("%s/%d", or(b.Series), *b.Number)
-		}
+		name := invoiceName(b)
 		if b.Late {
 			name += " (late)"
 		}

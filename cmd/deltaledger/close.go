@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"deltaledger/billing"
+	"deltaledger/export"
+	"deltaledger/ledger"
+)
+
+type closeCmd struct {
+	Through string `required:"" placeholder:"DATE" help:"Last date, in the zone of each account, that a closed cycle may hold: it is included."`
+	Account string `placeholder:"ACCOUNT" help:"Close this account only; no month is frozen then."`
+	By      string `placeholder:"NAME" help:"Who closes; without it the user of the system."`
+}
+
+// Help is shown below the command's flags.
+func (closeCmd) Help() string {
+	return `Closes every cycle that ends by the date and whose grace is over: its events are pinned, priced and invoiced. Late events of closed cycles are billed in the next cycle, on lines of their own. A close of all accounts also freezes the business months that are over. Closing again, or from two places, does nothing twice.
+
+  deltaledger close --through 2026-01-31`
+}
+
+// closed is the result of close.
+type closed struct {
+	billing.CloseResult
+	Frozen []export.Month `json:"frozen"` // months that this run froze
+}
+
+// Run closes, and freezes what is over.
+func (c *closeCmd) Run(ctx context.Context, s *session) error {
+	through, err := billing.ParseDate(c.Through)
+	if err != nil {
+		return usage(err)
+	}
+	return withApp(ctx, s, func(a *app) error {
+		bar := s.countBar("accounts")
+		defer bar.done()
+		r, err := a.billing.Close(ctx, billing.CloseRequest{Through: through, Account: c.Account, By: s.user(c.By), Progress: bar.set})
+		if err != nil {
+			return err
+		}
+		result := closed{CloseResult: r, Frozen: []export.Month{}}
+		if c.Account == "" {
+			frozen, err := freezeClosed(ctx, a.exporter, r, s.user(c.By))
+			if err != nil {
+				return err
+			}
+			for _, f := range frozen {
+				result.Frozen = append(result.Frozen, f.Month)
+			}
+		}
+		bar.done()
+		if err := s.show(result, closedTable(result)); err != nil {
+			return err
+		}
+		for _, skipped := range r.Skipped {
+			s.say("%s: the cycle from %s to %s is inside its grace and can be closed from %s on", skipped.Account,
+				stamp(skipped.Start), stamp(skipped.End), stamp(skipped.ClosableFrom))
+		}
+		for _, failed := range r.Failed {
+			s.warn("%s was left as it was: %s", failed.Account, failed.Reason)
+		}
+		if len(r.Failed) > 0 {
+			return errShown
+		}
+		return nil
+	})
+}
+
+// freezeClosed freezes the months that are over at the watermark of a close of all accounts, so that
+// invoices and files of a month hold the same.
+func freezeClosed(ctx context.Context, e *export.Exporter, r billing.CloseResult, by string) ([]export.Frozen, error) {
+	frozen, err := e.FreezeThrough(ctx, ledger.Watermark{Position: r.Watermark}, by)
+	if err != nil {
+		return nil, fmt.Errorf("close run %d is done, but the months that are over aren't frozen: %w", r.Run, err)
+	}
+	return frozen, nil
+}
+
+func closedTable(r closed) table {
+	t := table{columns: []column{number("cycles"), number("invoices"), number("pinned"), number("late"), text("totals"), text("frozen"), number("watermark")}}
+	var sums, months []string
+	for _, currency := range sortedKeys(r.Totals) {
+		sums = append(sums, fmt.Sprintf("%s %s", r.Totals[currency], currency))
+	}
+	for _, m := range r.Frozen {
+		months = append(months, m.String())
+	}
+	t.add(fmt.Sprint(r.Cycles), fmt.Sprint(r.Invoices), fmt.Sprint(r.Pinned), fmt.Sprint(r.Late), strings.Join(sums, ", "),
+		strings.Join(months, ", "), fmt.Sprint(r.Watermark))
+	return t
+}
+
+// day is how a cycle's boundary stands in tables: the date, and the time where there is one.
+func day(t time.Time, zone *time.Location) string {
+	local := t.In(zone)
+	if local.Hour() == 0 && local.Minute() == 0 && local.Second() == 0 {
+		return local.Format(time.DateOnly)
+	}
+	return local.Format("2006-01-02T15:04:05")
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"deltaledger/billing"
+	"deltaledger/ledger"
+)
+
+type invoicesCmd struct {
+	List   invoicesListCmd   `cmd:"" help:"List invoices, newest first."`
+	Show   invoicesShowCmd   `cmd:"" help:"Show an invoice with its lines."`
+	Events invoicesEventsCmd `cmd:"" help:"List the events that are pinned to an invoice."`
+	Void   invoicesVoidCmd   `cmd:"" help:"Make an invoice not count, and say what becomes of its events."`
+}
+
+type invoicesListCmd struct {
+	Account string `placeholder:"ACCOUNT" help:"Only this account's."`
+	From    string `placeholder:"DATE|TIME" help:"Only invoices of cycles that end after it; a date begins in the reporting zone."`
+	To      string `placeholder:"DATE|TIME" help:"Only invoices of cycles that begin before it."`
+	Status  string `placeholder:"STATUS" help:"Only invoices that are ready, issued, sent, part-paid, paid or void."`
+	Limit   int    `placeholder:"N" help:"Invoices on a page, at most 1000 (100)."`
+	Cursor  string `placeholder:"CURSOR" help:"Go on where the page ended that gave this cursor."`
+}
+
+// Run lists one page.
+func (c *invoicesListCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		q := billing.InvoiceQuery{Account: c.Account, Status: billing.Status(c.Status), Limit: c.Limit, Cursor: c.Cursor}
+		for _, bound := range []struct {
+			flag, text string
+			to         *time.Time
+		}{{"--from", c.From, &q.From}, {"--to", c.To, &q.To}} {
+			at, err := instant(bound.flag, bound.text, a.ledger.Zone())
+			if err != nil {
+				return err
+			}
+			*bound.to = at
+		}
+		page, err := a.billing.List(ctx, q)
+		if err != nil {
+			return err
+		}
+		page.Invoices = orNone(page.Invoices)
+		t := invoiceTable(a.ledger.Zone(), page.Invoices...)
+		t.note = fmt.Sprintf("%d invoices", len(page.Invoices))
+		if page.Next != "" {
+			t.note += "\nnext page: --cursor " + page.Next
+			if s.Output == outputCSV {
+				s.say("next page: --cursor %s", page.Next)
+			}
+		}
+		return s.show(page, t)
+	})
+}
+
+// instant reads a date, which means its beginning in zone, or an RFC 3339 time; empty is zero.
+func instant(flag, value string, zone *time.Location) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	if date, err := billing.ParseDate(value); err == nil {
+		return date.In(zone), nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, value)
+	if err != nil {
+		return time.Time{}, usagef("%s is %q, but must be a date such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z", flag, value)
+	}
+	return at.UTC(), nil
+}
+
+func invoiceTable(zone *time.Location, list ...billing.Invoice) table {
+	t := table{columns: []column{
+		text("number"), text("id"), text("account"), text("status"), text("cycle_start"), text("cycle_end"), text("stream"),
+		number("total"), text("currency"), number("events"), text("rebills"), text("rebilled_by"),
+	}}
+	for _, v := range list {
+		t.add(v.Number, v.ID.String(), v.Account, string(v.Status), day(v.CycleStart, zone), day(v.CycleEnd, zone), v.Stream,
+			v.Total.String(), v.Currency, fmt.Sprint(v.Events), or(v.Rebills), or(v.RebilledBy))
+	}
+	return t
+}
+
+type invoicesShowCmd struct {
+	ID string `arg:"" name:"id" help:"ID or number of the invoice."`
+}
+
+// Run shows one invoice.
+func (c *invoicesShowCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		v, err := a.billing.Show(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		v.Lines = orNone(v.Lines)
+		zone := a.ledger.Zone()
+		t := table{columns: []column{
+			number("line"), text("charge"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice"),
+			number("events"), number("added"), number("exact"), number("amount"), text("currency"),
+		}}
+		for _, l := range v.Lines {
+			t.add(strconv.Itoa(l.Line), l.Charge, day(l.OriginStart, zone), day(l.OriginEnd, zone), strconv.FormatBool(l.Late), or(l.OriginInvoice),
+				fmt.Sprint(l.Events), l.Added.String(), l.Exact.String(), l.Amount.String(), v.Currency)
+		}
+		name := v.Number
+		if name == "" {
+			name = v.ID.String()
+		}
+		t.note = fmt.Sprintf("%s for %s, %s to %s (%s), %s: total %s %s of %d events", name, v.Account, day(v.CycleStart, zone), day(v.CycleEnd, zone),
+			zone, v.Status, v.Total, v.Currency, v.Events)
+		if v.Outcome != "" {
+			t.note += fmt.Sprintf("\nvoid, %s: %s", v.Outcome, v.Why)
+		}
+		return s.show(v, t)
+	})
+}
+
+type invoicesEventsCmd struct {
+	ID string `arg:"" name:"id" help:"ID or number of the invoice."`
+}
+
+// Run lists the events of one invoice; JSON and CSV of any length.
+func (c *invoicesEventsCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		t := table{columns: []column{
+			number("position"), text("occurred_at"), text("recorded_at"), text("origin_start"), text("source"), text("id"), text("stream"), number("seqn"),
+			text("type"), text("kind"), number("amount"), text("currency"), number("quantity"),
+		}}
+		zone := a.ledger.Zone()
+		cells := func(e billing.PinnedEvent) []string {
+			return []string{
+				fmt.Sprint(e.Position), stamp(e.OccurredAt), stamp(e.RecordedAt), day(e.OriginStart, zone), e.Source, e.ID, e.Stream, or(e.Seqn),
+				e.Type, string(e.Kind), or(e.Amount), e.Currency, or(e.Quantity),
+			}
+		}
+		switch s.Output {
+		case outputJSON:
+			list := jsonArray{s: s}
+			if err := a.billing.Events(ctx, c.ID, func(e billing.PinnedEvent) error { return list.add(e) }); err != nil {
+				return err
+			}
+			return list.end()
+		case outputCSV:
+			out := newCSV(s.out, t.columns)
+			if err := a.billing.Events(ctx, c.ID, func(e billing.PinnedEvent) error { return out.Write(cells(e)) }); err != nil {
+				return err
+			}
+			out.Flush()
+			return out.Error()
+		}
+		if err := a.billing.Events(ctx, c.ID, func(e billing.PinnedEvent) error { t.add(cells(e)...); return nil }); err != nil {
+			return err
+		}
+		t.note = fmt.Sprintf("%d events", len(t.rows))
+		return s.show(nil, t)
+	})
+}
+
+// jsonArray writes a JSON array element by element.
+type jsonArray struct {
+	s     *session
+	begun bool
+}
+
+func (l *jsonArray) add(element any) error {
+	before := ",\n  "
+	if !l.begun {
+		before, l.begun = "[\n  ", true
+	}
+	b, err := json.Marshal(element)
+	if err != nil {
+		return err
+	}
+	if _, err := l.s.out.WriteString(before); err != nil {
+		return err
+	}
+	_, err = l.s.out.Write(b)
+	return err
+}
+
+func (l *jsonArray) end() error {
+	after := "\n]\n"
+	if !l.begun {
+		after = "[]\n"
+	}
+	_, err := l.s.out.WriteString(after)
+	return err
+}
+
+type invoicesVoidCmd struct {
+	ID      string `arg:"" name:"id" help:"ID or number of the invoice."`
+	Outcome string `required:"" placeholder:"rebill|write-off" help:"rebill writes another invoice for the same events, priced anew; write-off gives the money up."`
+	Why     string `required:"" placeholder:"TEXT" help:"The reason, which is kept."`
+	By      string `placeholder:"NAME" help:"Who voids it; without it the user of the system."`
+}
+
+// voided is the result of invoices void.
+type voided struct {
+	billing.VoidResult
+	RebillNumber string `json:"rebill_number,omitempty"`
+}
+
+// Run voids one invoice, and issues the one in its place.
+func (c *invoicesVoidCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		r, err := a.billing.Void(ctx, billing.VoidRequest{Invoice: c.ID, Outcome: billing.Outcome(c.Outcome), Why: c.Why, By: s.user(c.By)})
+		if err != nil {
+			return err
+		}
+		result := voided{VoidResult: r}
+		if r.Rebill != nil {
+			if _, err := a.billing.Issue(ctx); err != nil {
+				return fmt.Errorf("the invoice is void and billed again by %s, which isn't issued yet: %w", r.Rebill, err)
+			}
+			again, err := a.billing.Show(ctx, r.Rebill.String())
+			if err != nil {
+				return err
+			}
+			result.RebillNumber = again.Number
+		}
+		t := table{columns: []column{text("invoice"), text("rebill"), text("rebill_number")}}
+		t.add(r.Invoice.String(), or(r.Rebill), result.RebillNumber)
+		return s.show(result, t)
+	})
+}
+
+// invoiceName is the number of an invoice where it has one.
+func invoiceName(b ledger.Billed) string {
+	if b.Number == nil || b.Series == nil {
+		return b.Invoice.String()
+	}
+	return billing.Number(*b.Series, *b.Number)
+}

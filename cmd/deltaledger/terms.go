@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"deltaledger/billing"
+)
+
+type termsCmd struct {
+	Set  termsSetCmd  `cmd:"" help:"Record a version of the terms of an account, or of the default terms."`
+	Show termsShowCmd `cmd:"" help:"Show the terms of an account: in force, their history, and the coming cycles."`
+}
+
+type termsSetCmd struct {
+	File string `required:"" placeholder:"FILE" help:"File with the terms as JSON; - is standard input."`
+	By   string `placeholder:"NAME" help:"Who records them; without it the user of the system."`
+}
+
+// Help is shown below the command's flags.
+func (termsSetCmd) Help() string {
+	return `Terms are only added. A version takes effect at the first boundary of a cycle that isn't before effective_from and isn't closed yet. Without account they are the default terms, of every account without its own.
+
+  {"account":"acme","effective_from":"2026-02-01","cadence":"monthly","anchor":"2026-01-01","zone":"Europe/London","grace":"48h",
+   "group_by":"account","charges":[{"name":"sales","measure":"amount","types":["order.placed","order.returned"],"model":"sum"},
+   {"name":"fee","measure":"amount","model":"percentage","rate":"2.5"}]}
+
+  deltaledger terms set --file acme.json --by jane`
+}
+
+// Run records the terms.
+func (c *termsSetCmd) Run(ctx context.Context, s *session) error {
+	raw, err := readFile(s, c.File, billing.MaxTermsBytes)
+	if err != nil {
+		return err
+	}
+	return withApp(ctx, s, func(a *app) error {
+		recorded, err := a.billing.SetTerms(ctx, raw, s.user(c.By))
+		if wrong, ok := errors.AsType[*billing.TermsError](err); ok {
+			return termsProblems(c.File, wrong)
+		}
+		if err != nil {
+			return err
+		}
+		t := table{columns: termsColumns()}
+		t.add(termsCells(recorded)...)
+		return s.show(versionOf(recorded), t)
+	})
+}
+
+// termsProblems names everything that is wrong, a line each.
+func termsProblems(file string, wrong *billing.TermsError) error {
+	lines := make([]error, len(wrong.Problems))
+	for i, p := range wrong.Problems {
+		lines[i] = fmt.Errorf("%s: %s", file, p.String())
+	}
+	return usage(errors.Join(lines...))
+}
+
+type termsShowCmd struct {
+	Account string `arg:"" optional:"" help:"The account; without it the default terms."`
+}
+
+// termsVersion is one version as it is shown.
+type termsVersion struct {
+	Version int64           `json:"version"` // 0: built in
+	Terms   json.RawMessage `json:"terms"`
+}
+
+func versionOf(t billing.Terms) termsVersion { return termsVersion{t.Version, t.JSON()} }
+
+// termsView is the result of terms show.
+type termsView struct {
+	Account string         `json:"account"`
+	InForce termsVersion   `json:"in_force"`
+	History []termsVersion `json:"history"`
+	Coming  []comingCycle  `json:"coming"`
+}
+
+type comingCycle struct {
+	Start string `json:"start"`
+	End   string `json:"end"` // exclusive
+}
+
+// Run shows the terms.
+func (c *termsShowCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		v, err := a.billing.TermsOf(ctx, c.Account)
+		if err != nil {
+			return err
+		}
+		view := termsView{Account: v.Account, InForce: versionOf(v.InForce), History: []termsVersion{}, Coming: []comingCycle{}}
+		t := table{columns: append(termsColumns(), text("in_force"))}
+		for _, h := range v.History {
+			view.History = append(view.History, versionOf(h))
+			mark := ""
+			if h.Version == v.InForce.Version {
+				mark = "now"
+			}
+			t.add(append(termsCells(h), mark)...)
+		}
+		t.note = "cycles:"
+		for _, cy := range v.Coming {
+			view.Coming = append(view.Coming, comingCycle{stamp(cy.Start), stamp(cy.End)})
+			t.note += fmt.Sprintf("\n  %s to %s (%s)", day(cy.Start, v.InForce.Zone), day(cy.End, v.InForce.Zone), v.InForce.Zone)
+		}
+		return s.show(view, t)
+	})
+}
+
+func termsColumns() []column {
+	return []column{number("version"), text("account"), text("effective_from"), text("cadence"), text("anchor"), text("zone"), text("grace"), text("group_by"), text("charges")}
+}
+
+func termsCells(t billing.Terms) []string {
+	charges := ""
+	for i, c := range t.Charges {
+		if i > 0 {
+			charges += ", "
+		}
+		charges += fmt.Sprintf("%s: %s of %s", c.Name, c.Model, c.Measure)
+	}
+	return []string{
+		fmt.Sprint(t.Version), t.Account, stamp(t.EffectiveFrom), string(t.Cadence), t.Anchor.String(), t.Zone.String(), shortDuration(t.Grace), string(t.GroupBy), charges,
+	}
+}
