@@ -44,10 +44,11 @@ func newWindow(v *view, watermark int64, end time.Time) window {
 	if low.IsZero() { // never closed, and no events
 		return w
 	}
-	for cy := v.cal.Cycle(low); cy.Start.Before(end); cy = v.cal.Next(cy) {
-		if w.from.IsZero() {
-			w.from = cy.Start
-		}
+	first := v.cal.Cycle(low)
+	if w.from.IsZero() {
+		w.from = first.Start
+	}
+	for cy := first; cy.Start.Before(end); cy = v.cal.Next(cy) {
 		if cy.Start.Before(w.from) {
 			w.open++
 		}
