@@ -98,8 +98,12 @@ func (a *arraySplitter) end(f *feed, c *chunk) bool {
 // broken adds an item for what can't be told apart, and ends the input.
 func (a *arraySplitter) broken(f *feed, c *chunk, rule string) bool {
 	a.n++
-	c.records = append(c.records, record{start: f.pos, end: min(len(f.data), f.pos+excerpt), line: a.n, rule: rule})
-	a.state = arrayFinished
+	for len(f.data)-f.pos < excerpt && f.more() {
+		continue
+	}
+	end := min(len(f.data), f.pos+excerpt)
+	c.records = append(c.records, record{start: f.pos, end: end, line: a.n, rule: rule})
+	f.pos, a.state = end, arrayFinished
 	return false
 }
 

@@ -22,7 +22,7 @@ func decodeAll(t *testing.T, input string, f Format, o Options) []Item {
 	var items []Item
 	next := 0
 	err := Decode(context.Background(), strings.NewReader(input), f, o, func(b Batch) error {
-		if b.N != next || len(b.Items) == 0 || b.Size == 0 {
+		if b.N != next || len(b.Items) == 0 || b.Size == 0 && input != "" {
 			return fmt.Errorf("batch %d, expected %d, has %d items of %d bytes", b.N, next, len(b.Items), b.Size)
 		}
 		next++
@@ -33,6 +33,15 @@ func decodeAll(t *testing.T, input string, f Format, o Options) []Item {
 		t.Fatalf("Decode: %v", err)
 	}
 	return items
+}
+
+// collect gives all items of an input.
+func collect(r io.Reader, f Format, o Options) (items []Item, err error) {
+	err = Decode(context.Background(), r, f, o, func(b Batch) error {
+		items = append(items, b.Items...)
+		return nil
+	})
+	return items, err
 }
 
 // summary is one line for each item: line, and id or field.

@@ -240,6 +240,9 @@ func (d *objectDecoder) unknown(name string) *ledger.FieldError {
 	if d.adjustment {
 		fields = adjustmentFields
 	}
+	if name == "" {
+		name = `""`
+	}
 	return invalid(name, d.rest(), ruleUnknown+fields)
 }
 
