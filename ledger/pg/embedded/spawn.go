@@ -29,14 +29,16 @@ const (
 	logFile    = "server.log"
 	logLimit   = 8 << 20 // bytes at which a new log is begun; the one before is kept
 	readyWord  = "ready"
-	readyPipe  = 3 // the first of exec.Cmd.ExtraFiles
+	otherWord  = "other" // there was one already
+	readyPipe  = 3       // the first of exec.Cmd.ExtraFiles
 	supervisor = "deltaledger-postgres-supervisor"
 )
 
 // errSpeechless: a supervisor was killed before it was ready.
 var errSpeechless = errors.New("the supervisor ended without a word")
 
-// spawn starts the supervisor and waits for its word: ready, or what went wrong.
+// spawn starts the supervisor and waits for its word: that a server is ready or on
+// its way, or what went wrong.
 // The caller holds the gate.
 func spawn(ctx context.Context, o Options) error {
 	bin, version, err := chooseBinaries(ctx, o)
@@ -46,9 +48,6 @@ func spawn(ctx context.Context, o Options) error {
 	o.BinDir = bin
 	orders, err := json.Marshal(charge{Options: o, Version: version})
 	if err != nil {
-		return err
-	}
-	if err := dropState(o.Dir); err != nil { // a killed supervisor's
 		return err
 	}
 	log, err := openLog(o.Dir)
@@ -80,8 +79,8 @@ func spawn(ctx context.Context, o Options) error {
 		return ctx.Err()
 	case err != nil:
 		return fmt.Errorf("wait for the supervisor: %w", err)
-	case string(word) == readyWord:
-		return nil
+	case string(word) == readyWord, string(word) == otherWord:
+		return nil // the caller looks again in any case
 	case len(word) == 0:
 		return fmt.Errorf("%w: see %s", errSpeechless, log.Name())
 	}

@@ -45,6 +45,10 @@ func supervise(orders string) (code int) {
 	if err == nil {
 		err = s.serve(ctx, func() { _, _ = word.WriteString(readyWord); word.Close() })
 	}
+	if errors.Is(err, errOther) {
+		_, _ = word.WriteString(otherWord)
+		return 0
+	}
 	if err != nil {
 		log.Print("supervisor: ", err)
 		_, _ = word.WriteString(err.Error()) // fails, rightly, when ready was said
@@ -52,6 +56,9 @@ func supervise(orders string) (code int) {
 	}
 	return 0
 }
+
+// errOther: another supervisor lives.
+var errOther = errors.New("another supervisor runs")
 
 // steward is the supervisor's work for one directory.
 type steward struct {
@@ -67,11 +74,17 @@ func (s *steward) serve(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	// Who only looks whether we live holds it for a moment; another supervisor for long.
-	wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+	// Who only looks whether we live holds it for a moment. Another supervisor holds it for
+	// long; it was on its way when the command that had started it was killed.
+	wait, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 	defer cancel()
-	if err := alive.exclude(wait); err != nil {
-		return fmt.Errorf("another supervisor runs for %s: %w", s.Dir, err)
+	if err := alive.exclude(wait); errors.Is(err, context.DeadlineExceeded) {
+		return errOther
+	} else if err != nil {
+		return err
+	}
+	if err := dropState(s.Dir); err != nil { // a killed supervisor's
+		return err
 	}
 	if s.use, err = openLock(s.Dir, useFile); err != nil {
 		return err
