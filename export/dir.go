@@ -145,6 +145,9 @@ func syncDir(dir string) error {
 // holds reports whether a file, uncompressed, has a SHA-256.
 func holds(path, sum string) (bool, error) {
 	in, err := open(path)
+	if errors.Is(err, ledger.ErrCorrupt) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
