@@ -62,3 +62,17 @@ CREATE TABLE reconcile.resolutions (
 );
 CREATE INDEX resolutions_by_finding ON reconcile.resolutions (finding, n);
 SELECT ledger.protect('reconcile.resolutions');
+
+-- What an account had not been billed for, as of the watermark of a run: the opening of its next
+-- roll-forward. Written for the accounts that the run looked at.
+CREATE TABLE reconcile.balances (
+    account        text        NOT NULL COLLATE "C",
+    currency       text        NOT NULL COLLATE "C",
+    watermark      bigint      NOT NULL,
+    closed_through timestamptz,           -- as of the watermark, by rows of billing.closes; null: never closed
+    unbilled       numeric     NOT NULL, -- of amount
+    run            uuid        NOT NULL,
+    CONSTRAINT balances_pkey PRIMARY KEY (account, currency, watermark),
+    CONSTRAINT balances_run FOREIGN KEY (run) REFERENCES reconcile.runs (id)
+);
+SELECT ledger.protect('reconcile.balances');

@@ -254,6 +254,13 @@ TABLE ledger.watermarks
     n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
     "position" bigint NOT NULL
     taken_at timestamp with time zone NOT NULL;
+TABLE reconcile.balances
+    account text COLLATE "C" NOT NULL
+    currency text COLLATE "C" NOT NULL
+    watermark bigint NOT NULL
+    closed_through timestamp with time zone
+    unbilled numeric NOT NULL
+    run uuid NOT NULL;
 TABLE reconcile.findings
     id uuid NOT NULL
     fingerprint text COLLATE "C" NOT NULL
@@ -375,6 +382,8 @@ CONSTRAINT sources_numbering ON ledger.sources: CHECK ((numbering = ANY (ARRAY['
 CONSTRAINT sources_pkey ON ledger.sources: PRIMARY KEY (n);
 CONSTRAINT watermarks_pkey ON ledger.watermarks: PRIMARY KEY (n);
 CONSTRAINT watermarks_position ON ledger.watermarks: CHECK (("position" >= 0));
+CONSTRAINT balances_pkey ON reconcile.balances: PRIMARY KEY (account, currency, watermark);
+CONSTRAINT balances_run ON reconcile.balances: FOREIGN KEY (run) REFERENCES reconcile.runs(id);
 CONSTRAINT findings_fingerprint ON reconcile.findings: UNIQUE (fingerprint);
 CONSTRAINT findings_pkey ON reconcile.findings: PRIMARY KEY (id);
 CONSTRAINT findings_position ON reconcile.findings: UNIQUE ("position");
@@ -455,6 +464,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.sources FOR EACH ROW
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.sources FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.watermarks FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.watermarks FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON reconcile.balances FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile.balances FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON reconcile.findings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile.findings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON reconcile.resolutions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -609,6 +620,7 @@ GRANT SELECT ON ledger.private TO deltaledger_private;
 GRANT SELECT ON ledger.settings TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.sources TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.watermarks TO deltaledger_app;
+GRANT INSERT, SELECT ON reconcile.balances TO deltaledger_app;
 GRANT INSERT, SELECT ON reconcile.findings TO deltaledger_app;
 GRANT INSERT, SELECT ON reconcile.resolutions TO deltaledger_app;
 GRANT INSERT, SELECT ON reconcile.runs TO deltaledger_app;

@@ -1,0 +1,236 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/billing"
+	"deltaledger/ledger"
+)
+
+// invoiceLine is one line with the invoice that it is on.
+type invoiceLine struct {
+	account    string
+	invoice    uuid.UUID
+	currency   string
+	total      decimal.Decimal // of the invoice
+	pinned     int64           // events that the invoice says it pins
+	charge     string
+	definition []byte
+	origin     time.Time
+	events     int64
+	counted    int64
+	added      decimal.Decimal
+	before     billing.Inputs
+	billed     decimal.Decimal
+	exact      decimal.Decimal
+	amount     decimal.Decimal
+}
+
+// The invoices to look at: those written since the run before, and those with an open finding.
+const sqlInvoiceLines = `
+SELECT i.account, i.id, i.currency, i.total, i.events, l.charge, l.definition, l.origin_start, l.events, l.counted, l.added,
+       l.before, l.before_counted, l.billed, l.exact, l.amount
+FROM billing.invoices i
+LEFT JOIN billing.invoice_lines l ON l.account = i.account AND l.invoice_id = i.id
+WHERE (i.position > $1 OR i.id = ANY($3)) AND i.position <= $2
+ORDER BY i.position, l.line`
+
+// pinnedSum adds up the pins of one invoice that are alike in what decides the lines they are on.
+type pinnedSum struct {
+	invoice uuid.UUID
+	origin  time.Time
+	typ     string
+	events  int64
+	counted int64
+	sums    []decimal.Decimal
+}
+
+const selectPinned = `
+SELECT i.id, p.origin_start, e.type, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
+
+const fromPinned = `
+FROM billing.invoices i
+JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id
+JOIN ledger.events e ON e.position = p.position AND e.recorded_at = p.recorded_at
+WHERE (i.position > $1 OR i.id = ANY($3)) AND i.position <= $2
+GROUP BY i.id, p.origin_start, e.type`
+
+// checkInvoices recomputes the invoices since the run before: the total from the lines, each line from
+// the events that the invoice pins and the charge that it was priced by (invariant 7).
+func (u *run) checkInvoices(ctx context.Context, tx pgx.Tx) error {
+	catalogue, err := u.ledger.Catalogue(ctx)
+	if err != nil {
+		return err
+	}
+	var measures []string
+	sums := ""
+	for _, c := range catalogue.Measures() {
+		measures = append(measures, c.Name)
+		sums += fmt.Sprintf(", COALESCE(sum(e.%s), 0)", pgx.Identifier{c.Name}.Sanitize())
+	}
+	pins, err := u.readPinned(ctx, tx, selectPinned+sums+fromPinned, len(measures))
+	if err != nil {
+		return err
+	}
+	lines, err := u.readLines(ctx, tx)
+	if err != nil {
+		return err
+	}
+	compared := int64(0)
+	for len(lines) > 0 {
+		n := 1
+		for n < len(lines) && lines[n].invoice == lines[0].invoice {
+			n++
+		}
+		if wrong := compareInvoice(lines[:n], pins[lines[0].invoice], measures); len(wrong) > 0 {
+			l := lines[0]
+			subject, _ := json.Marshal(map[string]string{"invoice": l.invoice.String()}) // a string: nothing to fail
+			u.add(Finding{
+				Fingerprint: fingerprint(checkInvoice, l.invoice.String()), Check: checkInvoice, Account: l.account, Currency: l.currency, Subject: subject,
+				Detail: fmt.Sprintf("invoice %s: %s", l.invoice, strings.Join(wrong, "; ")),
+			})
+		}
+		compared++
+		lines = lines[n:]
+	}
+	u.checked(checkInvoice, compared, "invoices")
+	return nil
+}
+
+// suspects are the invoices that open findings are about.
+func (u *run) suspects() []uuid.UUID {
+	ids := []uuid.UUID{}
+	for _, f := range u.open {
+		var s struct{ Invoice uuid.UUID }
+		if f.Check == checkInvoice && json.Unmarshal(f.Subject, &s) == nil {
+			ids = append(ids, s.Invoice)
+		}
+	}
+	return ids
+}
+
+func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
+	rows, err := tx.Query(ctx, sqlInvoiceLines, u.since.Position, u.at.Position, u.suspects())
+	if err != nil {
+		return nil, fmt.Errorf("read invoices: %w", err)
+	}
+	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l invoiceLine, err error) {
+		var (
+			charge                               *string
+			origin                               *time.Time
+			events, counted, beforeCounted       *int64
+			added, before, billed, exact, amount decimal.NullDecimal
+		)
+		err = row.Scan(&l.account, &l.invoice, &l.currency, &l.total, &l.pinned, &charge, &l.definition, &origin, &events, &counted, &added,
+			&before, &beforeCounted, &billed, &exact, &amount)
+		if err != nil || charge == nil { // an invoice without lines
+			return l, err
+		}
+		l.charge, l.origin, l.events, l.counted = *charge, *origin, *events, *counted
+		l.before = billing.Inputs{Sum: before.Decimal, Count: *beforeCounted}
+		l.added, l.billed, l.exact, l.amount = added.Decimal, billed.Decimal, exact.Decimal, amount.Decimal
+		return l, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read invoices: %w", err)
+	}
+	return lines, nil
+}
+
+func (u *run) readPinned(ctx context.Context, tx pgx.Tx, sql string, measures int) (map[uuid.UUID][]pinnedSum, error) {
+	rows, err := tx.Query(ctx, sql, u.since.Position, u.at.Position, u.suspects())
+	if err != nil {
+		return nil, fmt.Errorf("add up pins: %w", err)
+	}
+	pins := map[uuid.UUID][]pinnedSum{}
+	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
+		p := pinnedSum{sums: make([]decimal.Decimal, measures)}
+		into := []any{&p.invoice, &p.origin, &p.typ, &p.events, &p.counted}
+		for i := range p.sums {
+			into = append(into, &p.sums[i])
+		}
+		err := row.Scan(into...)
+		pins[p.invoice] = append(pins[p.invoice], p)
+		return struct{}{}, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add up pins: %w", err)
+	}
+	return pins, nil
+}
+
+// compareInvoice says what doesn't agree between the lines of one invoice and what it pins.
+func compareInvoice(lines []invoiceLine, pins []pinnedSum, measures []string) (wrong []string) {
+	total, pinned := decimal.Zero, int64(0)
+	for _, p := range pins {
+		pinned += p.events
+	}
+	for _, l := range lines {
+		if l.charge == "" {
+			continue
+		}
+		total = total.Add(l.amount)
+		if err := compareLine(l, pins, measures); err != nil {
+			wrong = append(wrong, fmt.Sprintf("line %s of the cycle from %s: %v", l.charge, l.origin.UTC().Format(time.RFC3339), err))
+		}
+	}
+	if !total.Equal(lines[0].total) {
+		wrong = append(wrong, fmt.Sprintf("its total is %s, its lines add up to %s", lines[0].total, total))
+	}
+	if pinned != lines[0].pinned {
+		wrong = append(wrong, fmt.Sprintf("it says that it pins %d events, and pins %d", lines[0].pinned, pinned))
+	}
+	return wrong
+}
+
+// compareLine recomputes one line.
+func compareLine(l invoiceLine, pins []pinnedSum, measures []string) error {
+	charge, err := billing.ParseCharge(l.definition)
+	if err != nil {
+		return err
+	}
+	m := slices.Index(measures, charge.Measure)
+	if m < 0 {
+		return fmt.Errorf("its measure %q is not in the catalogue: %w", charge.Measure, ledger.ErrCorrupt)
+	}
+	var added billing.Inputs
+	events := int64(0)
+	for _, p := range pins {
+		if p.origin.Equal(l.origin) && charge.Selects(p.typ) {
+			added = added.Add(billing.Inputs{Sum: p.sums[m], Count: p.counted})
+			events += p.events
+		}
+	}
+	exact, amount := billing.LineAmount(charge, l.currency, l.before, added, l.billed)
+	var problems []error
+	for _, c := range []struct {
+		what       string
+		line, pins fmt.Stringer
+		same       bool
+	}{
+		{"events", count(l.events), count(events), l.events == events},
+		{"counted events", count(l.counted), count(added.Count), l.counted == added.Count},
+		{"sum", l.added, added.Sum, l.added.Equal(added.Sum)},
+		{"exact amount", l.exact, exact, l.exact.Equal(exact)},
+		{"amount", l.amount, amount, l.amount.Equal(amount)},
+	} {
+		if !c.same {
+			problems = append(problems, fmt.Errorf("%s %s, but %s by the events that it pins", c.what, c.line, c.pins))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+type count int64
+
+func (c count) String() string { return fmt.Sprint(int64(c)) }

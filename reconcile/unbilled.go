@@ -1,0 +1,346 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/billing"
+)
+
+// balance is what an account wasn't billed for in one currency, as of a watermark.
+type balance struct {
+	account       string
+	currency      string
+	watermark     int64
+	closedThrough *time.Time
+	unbilled      decimal.Decimal
+}
+
+// Why an event is on no live invoice.
+const (
+	stateOpen   = "open"   // its cycle isn't closed
+	stateLate   = "late"   // it came after the close of its cycle: the next one bills it
+	stateClosed = "closed" // its cycle was closed with it recorded, and yet it isn't billed
+)
+
+// unpinned adds up events of an account that are on no invoice.
+type unpinned struct {
+	account, currency, state, typ string
+	events                        int64
+	amount                        decimal.Decimal
+	first, last                   time.Time // occurred_at
+	position                      int64     // of one of them, the first
+}
+
+// How far each account was closed as of the watermark, by its own rows. A close counts once its
+// invoices do: they drew their positions in its transaction.
+const sqlClosedAsOf = `
+SELECT wanted.account, (
+    SELECT max(c.through_at)
+    FROM billing.closes c
+    WHERE c.account = wanted.account AND c.watermark <= $2
+      AND NOT EXISTS (SELECT FROM billing.invoices i WHERE i.account = c.account AND i.run = c.run AND i.position > $2))
+FROM unnest($1::text[]) AS wanted (account)`
+
+// The events that no invoice pins as of the watermark. Looked at are, of each account: what happened at
+// or after the end through which it was closed when it was looked at last; what was recorded since; and
+// what was noted as late. Everything else was found in order then and can't have changed.
+const sqlUnpinned = `
+WITH wanted AS (
+    SELECT w.account, w.closed_then, w.closed_now, w.looked
+    FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[]) AS w (account, closed_then, closed_now, looked)
+), candidate AS (
+    SELECT w.account, w.closed_now, e.position, e.occurred_at, e.type, e.currency, e.amount
+    FROM wanted w
+    JOIN ledger.events e ON e.account = w.account AND e.occurred_at >= w.closed_then AND e.position <= $5
+  UNION ALL
+    SELECT w.account, w.closed_now, e.position, e.occurred_at, e.type, e.currency, e.amount
+    FROM wanted w
+    JOIN ledger.events e ON e.account = w.account AND e.occurred_at < w.closed_then
+                        AND e.position > w.looked AND e.position <= $5 AND e.recorded_at >= $6
+  UNION ALL
+    SELECT w.account, w.closed_now, e.position, e.occurred_at, e.type, e.currency, e.amount
+    FROM wanted w
+    JOIN billing.late_events n ON n.account = w.account AND n.position <= w.looked
+    JOIN ledger.events e ON e.position = n.position AND e.recorded_at = n.recorded_at AND e.occurred_at < w.closed_then
+), unpinned AS (
+    SELECT c.*, (
+        SELECT min(k.watermark) FROM billing.closes k
+        WHERE k.account = c.account AND k.through_at > c.occurred_at AND k.through_at <= c.closed_now) AS closed_at
+    FROM candidate c
+    WHERE NOT EXISTS (
+        SELECT FROM billing.pins p
+        JOIN billing.invoices i ON i.account = p.account AND i.id = p.invoice_id
+        WHERE p.account = c.account AND p.position = c.position AND i.position <= $5)
+)
+SELECT u.account, u.currency, CASE WHEN u.closed_at IS NULL THEN 'open' WHEN u.position > u.closed_at THEN 'late' ELSE 'closed' END AS state,
+       u.type, count(*), COALESCE(sum(u.amount), 0), min(u.occurred_at), max(u.occurred_at), min(u.position)
+FROM unpinned u
+GROUP BY 1, 2, 3, 4, u.closed_at
+ORDER BY 1, 2, 3, 4, min(u.position)`
+
+// The newest balance of each account and currency: where the roll-forward begins.
+const sqlOpening = `
+SELECT DISTINCT ON (b.account, b.currency) b.account, b.currency, b.watermark, b.closed_through, b.unbilled
+FROM reconcile.balances b
+WHERE b.account = ANY($1)
+ORDER BY b.account, b.currency, b.watermark DESC`
+
+// What was booked since each account was looked at, and what was billed of it or of the opening. A
+// rebill moves events from one invoice to another; only first pins bill anything.
+const sqlBookedAndBilled = `
+WITH wanted AS (
+    SELECT w.account, w.looked
+    FROM unnest($1::text[], $2::bigint[]) AS w (account, looked)
+)
+SELECT x.account, x.currency, COALESCE(sum(x.booked), 0), COALESCE(sum(x.billed), 0)
+FROM (
+    SELECT w.account, e.currency, e.amount AS booked, NULL::numeric AS billed
+    FROM wanted w
+    JOIN ledger.events e ON e.account = w.account AND e.position > w.looked AND e.position <= $3 AND e.recorded_at >= $4
+  UNION ALL
+    SELECT w.account, e.currency, NULL, e.amount
+    FROM wanted w
+    JOIN billing.invoices i ON i.account = w.account AND i.position > w.looked AND i.position <= $3
+    JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id AND p.replaces IS NULL
+    JOIN ledger.events e ON e.position = p.position AND e.recorded_at = p.recorded_at
+) x
+GROUP BY x.account, x.currency`
+
+// pageOfAccounts is how many accounts are compared by one statement.
+const pageOfAccounts = 1000
+
+// checkUnbilled holds the events of the accounts against the pins: each billable event of a closed cycle
+// is on a live invoice, or late and waiting for the next; and rolls the unbilled amounts forward.
+func (u *run) checkUnbilled(ctx context.Context, tx pgx.Tx) error {
+	var events int64
+	for accounts := range slices.Chunk(u.accounts, pageOfAccounts) {
+		p, err := u.readPage(ctx, tx, accounts)
+		if err != nil {
+			return err
+		}
+		for _, g := range p.unpinned {
+			events += g.events
+			if g.state == stateClosed {
+				if err := u.judge(ctx, g); err != nil {
+					return err
+				}
+			}
+		}
+		u.rollForward(p)
+	}
+	u.checked(checkUnbilled, events, "events without an invoice")
+	u.checked(checkUncovered, events, "events without an invoice")
+	u.checked(checkRollForward, int64(len(u.balances)), "accounts and currencies")
+	return nil
+}
+
+// judge tells an event that should have been billed from one that no charge of its cycle selects.
+func (u *run) judge(ctx context.Context, g unpinned) error {
+	cal, err := u.billing.CalendarOf(ctx, g.account)
+	if err != nil {
+		return err
+	}
+	f := Finding{Account: g.account, Currency: g.currency, Check: checkUncovered}
+	for cy := cal.Cycle(g.first); !cy.Start.After(g.last); cy = cal.Next(cy) {
+		if slices.ContainsFunc(cal.TermsAt(cy.Start).Charges, func(c billing.Charge) bool { return c.Selects(g.typ) }) {
+			f.Check = checkUnbilled
+		}
+	}
+	f.Fingerprint = fingerprint(f.Check, g.account, g.currency, g.typ, fmt.Sprint(g.position))
+	f.Subject, err = json.Marshal(map[string]any{
+		"type": g.typ, "events": g.events, "amount": g.amount.String(), "first_position": g.position, "first_occurred_at": g.first.UTC(), "last_occurred_at": g.last.UTC(),
+	})
+	what := "no charge of the terms selects them"
+	if f.Check == checkUnbilled {
+		what = "they are on no live invoice though their cycle is closed"
+	}
+	f.Detail = fmt.Sprintf("%d events of type %s, %s %s in all, from position %d on: %s", g.events, g.typ, g.amount, g.currency, g.position, what)
+	u.add(f)
+	return err
+}
+
+// accountPage is what is known of some accounts.
+type accountPage struct {
+	accounts []string
+	closed   map[string]*time.Time // as of the watermark; nil: never
+	opening  map[[2]string]balance // by account and currency
+	looked   map[string]int64      // the watermark of the newest opening of the account
+	unpinned []unpinned
+	booked   map[[2]string]decimal.Decimal
+	billed   map[[2]string]decimal.Decimal
+}
+
+func (u *run) readPage(ctx context.Context, tx pgx.Tx, accounts []string) (*accountPage, error) {
+	p := &accountPage{
+		accounts: accounts, closed: map[string]*time.Time{}, opening: map[[2]string]balance{}, looked: map[string]int64{},
+		booked: map[[2]string]decimal.Decimal{}, billed: map[[2]string]decimal.Decimal{},
+	}
+	for _, read := range []func(context.Context, pgx.Tx, *run) error{p.readClosed, p.readOpening, p.readUnpinned, p.readMovements} {
+		if err := read(ctx, tx, u); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *accountPage) readClosed(ctx context.Context, tx pgx.Tx, u *run) error {
+	rows, err := tx.Query(ctx, sqlClosedAsOf, p.accounts, u.at.Position)
+	if err != nil {
+		return fmt.Errorf("read closes: %w", err)
+	}
+	var account string
+	var through *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&account, &through}, func() error {
+		p.closed[account] = through
+		return nil
+	})
+	return err
+}
+
+func (p *accountPage) readOpening(ctx context.Context, tx pgx.Tx, _ *run) error {
+	rows, err := tx.Query(ctx, sqlOpening, p.accounts)
+	if err != nil {
+		return fmt.Errorf("read balances: %w", err)
+	}
+	var b balance
+	_, err = pgx.ForEachRow(rows, []any{&b.account, &b.currency, &b.watermark, &b.closedThrough, &b.unbilled}, func() error {
+		p.opening[[2]string{b.account, b.currency}] = b
+		p.looked[b.account] = max(p.looked[b.account], b.watermark)
+		return nil
+	})
+	return err
+}
+
+// begin is before every event.
+var begin = time.Date(-4000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (p *accountPage) readUnpinned(ctx context.Context, tx pgx.Tx, u *run) error {
+	then, now, looked := make([]time.Time, len(p.accounts)), make([]*time.Time, len(p.accounts)), p.lookedAt()
+	for i, account := range p.accounts {
+		then[i], now[i] = begin, p.closed[account]
+	}
+	index := map[string]int{}
+	for i, account := range p.accounts {
+		index[account] = i
+	}
+	for key, b := range p.opening {
+		if i := index[key[0]]; b.watermark == p.looked[key[0]] && b.closedThrough != nil {
+			then[i] = *b.closedThrough
+		}
+	}
+	if err := p.lookBack(ctx, tx, index, then); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, sqlUnpinned, p.accounts, then, now, looked, u.at.Position, u.floor())
+	if err != nil {
+		return fmt.Errorf("add up what is on no invoice: %w", err)
+	}
+	p.unpinned, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (g unpinned, err error) {
+		err = row.Scan(&g.account, &g.currency, &g.state, &g.typ, &g.events, &g.amount, &g.first, &g.last, &g.position)
+		return g, err
+	})
+	if err != nil {
+		return fmt.Errorf("add up what is on no invoice: %w", err)
+	}
+	return nil
+}
+
+// Events of closed cycles that were found on no invoice before, accepted or not: they count as unbilled
+// until an invoice pins them.
+const sqlStuck = `
+SELECT f.account, min((f.subject->>'first_occurred_at')::timestamptz)
+FROM reconcile.findings f
+WHERE f.account = ANY($1) AND f.check_name IN ('unbilled', 'uncovered')
+  AND COALESCE((SELECT r.outcome FROM reconcile.resolutions r WHERE r.finding = f.id ORDER BY r.n DESC LIMIT 1), '') <> 'gone'
+GROUP BY f.account`
+
+// lookBack makes the query begin where such events do.
+func (p *accountPage) lookBack(ctx context.Context, tx pgx.Tx, index map[string]int, then []time.Time) error {
+	rows, err := tx.Query(ctx, sqlStuck, p.accounts)
+	if err != nil {
+		return fmt.Errorf("read findings: %w", err)
+	}
+	var account string
+	var first time.Time
+	_, err = pgx.ForEachRow(rows, []any{&account, &first}, func() error {
+		if i := index[account]; first.Before(then[i]) {
+			then[i] = first
+		}
+		return nil
+	})
+	return err
+}
+
+func (p *accountPage) lookedAt() []int64 {
+	looked := make([]int64, len(p.accounts))
+	for i, account := range p.accounts {
+		looked[i] = p.looked[account]
+	}
+	return looked
+}
+
+// floor is an instant before which nothing was recorded that a run may have to look at: an account that
+// the runs before didn't look at had nothing new then.
+func (u *run) floor() time.Time {
+	if u.since.TakenAt.IsZero() {
+		return begin
+	}
+	return u.since.TakenAt
+}
+
+func (p *accountPage) readMovements(ctx context.Context, tx pgx.Tx, u *run) error {
+	rows, err := tx.Query(ctx, sqlBookedAndBilled, p.accounts, p.lookedAt(), u.at.Position, u.floor())
+	if err != nil {
+		return fmt.Errorf("add up what was booked and billed: %w", err)
+	}
+	var key [2]string
+	var booked, billed decimal.Decimal
+	_, err = pgx.ForEachRow(rows, []any{&key[0], &key[1], &booked, &billed}, func() error {
+		p.booked[key], p.billed[key] = booked, billed
+		return nil
+	})
+	return err
+}
+
+// rollForward holds opening + booked - billed against what is found unbilled, for each account and
+// currency, and notes the balances that the next run opens with. The two sides come from different
+// tables: from positions of events and invoices here, from the absence of pins there.
+func (u *run) rollForward(p *accountPage) {
+	closing := map[[2]string]decimal.Decimal{}
+	late := map[[2]string]decimal.Decimal{}
+	for key := range p.opening {
+		closing[key] = decimal.Zero
+	}
+	for key := range p.booked {
+		closing[key] = decimal.Zero
+	}
+	for _, g := range p.unpinned {
+		key := [2]string{g.account, g.currency}
+		closing[key] = closing[key].Add(g.amount)
+		if g.state == stateLate {
+			late[key] = late[key].Add(g.amount)
+		}
+	}
+	for key, have := range closing {
+		opening := p.opening[key].unbilled
+		want := opening.Add(p.booked[key]).Sub(p.billed[key])
+		u.balances = append(u.balances, balance{account: key[0], currency: key[1], watermark: u.at.Position, closedThrough: p.closed[key[0]], unbilled: have})
+		if want.Equal(have) {
+			continue
+		}
+		subject, _ := json.Marshal(map[string]string{ // strings only: nothing to fail
+			"opening": opening.String(), "booked": p.booked[key].String(), "billed": p.billed[key].String(), "late": late[key].String(), "closing": have.String(),
+		})
+		u.add(Finding{
+			Fingerprint: fingerprint(checkRollForward, key[0], key[1], fmt.Sprint(u.at.Position)), Check: checkRollForward, Account: key[0], Currency: key[1], Subject: subject,
+			Detail: fmt.Sprintf("opening %s + booked %s - billed %s = %s, but %s %s is unbilled", opening, p.booked[key], p.billed[key], want, have, key[1]),
+		})
+	}
+}
