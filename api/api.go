@@ -1,0 +1,145 @@
+package api
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+
+	"deltaledger/billing"
+	"deltaledger/export"
+	"deltaledger/ledger"
+)
+
+// Config is what New needs.
+type Config struct {
+	Ledger   *ledger.Ledger
+	Billing  *billing.Billing
+	Exporter *export.Exporter
+
+	// Logger gets one line for each request, and the causes of errors that callers aren't told. Nil:
+	// nothing is logged.
+	Logger *slog.Logger
+	// Version of the program, for the OpenAPI document. Empty: dev.
+	Version string
+	// Hosts are names and addresses, without port, that requests may name as their host besides loopback
+	// ones; "*" accepts any. Whoever listens on an address that others reach names it here.
+	Hosts []string
+	// Now is the clock of durations and of what is due. Nil: the system's.
+	Now func() time.Time
+	// Random makes the names of requests. Nil: crypto/rand.
+	Random io.Reader
+	// Silence is how long a client may send or take nothing before it is given up. 0: a minute.
+	Silence time.Duration
+}
+
+// server holds what the handlers use.
+type server struct {
+	ledger   *ledger.Ledger
+	billing  *billing.Billing
+	exporter *export.Exporter
+	log      *slog.Logger
+	version  string
+	hosts    []string
+	now      func() time.Time
+	random   io.Reader
+	silence  time.Duration
+	router   *chi.Mux
+	api      huma.API
+}
+
+// New makes the handler of the whole API. Listen with NewServer, whose timeouts suit it.
+func New(c Config) (http.Handler, error) {
+	if c.Ledger == nil || c.Billing == nil || c.Exporter == nil {
+		return nil, fmt.Errorf("new api: Ledger, Billing and Exporter must be given: %w", ledger.ErrInvalid)
+	}
+	s := newServer(c)
+	if err := s.pages(); err != nil {
+		return nil, fmt.Errorf("new api: %w", err)
+	}
+	return s.attend(s.guard(s.router)), nil
+}
+
+func newServer(c Config) *server {
+	s := &server{
+		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, log: c.Logger, version: c.Version,
+		now: c.Now, random: c.Random, silence: c.Silence, router: chi.NewRouter(),
+	}
+	for _, host := range c.Hosts {
+		s.hosts = append(s.hosts, strings.ToLower(strings.Trim(host, "[].")))
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.version == "" {
+		s.version = "dev"
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.random == nil {
+		s.random = rand.Reader
+	}
+	if s.silence == 0 {
+		s.silence = time.Minute
+	}
+	s.router.Use(middleware.GetHead)
+	s.router.NotFound(s.pathUnknown)
+	s.router.MethodNotAllowed(s.methodUnknown)
+	s.api = humachi.New(s.router, description(s.version))
+	s.api.UseMiddleware(s.oneOfEach)
+	s.routes()
+	return s
+}
+
+// routes is the table of the API.
+func (s *server) routes() {
+	route(s, "POST /v1/events", s.recordEventsDoc(), s.recordEvents)
+	route(s, "POST /v1/adjustments", s.recordAdjustmentsDoc(), s.recordAdjustments)
+	route(s, "GET /v1/sources", listSourcesDoc(), s.listSources)
+	route(s, "POST /v1/sources", declareSourceDoc(), s.declareSource)
+
+	route(s, "GET /v1/events", listEventsDoc(), s.listEvents)
+	route(s, "GET /v1/events/{source}/{id}", getEventDoc(), s.getEvent)
+	route(s, "GET /v1/streams/{source}/{stream}", getStreamDoc(), s.getStream)
+	route(s, "GET /v1/aggregates", s.aggregateDoc(), s.aggregate)
+	route(s, "GET /v1/conflicts", listConflictsDoc(), s.listConflicts)
+
+	route(s, "GET /v1/terms", getTermsDoc(), s.getTerms)
+	route(s, "POST /v1/terms", setTermsDoc(), s.setTerms)
+	route(s, "GET /v1/accounts/{account}/terms", getAccountTermsDoc(), s.getAccountTerms)
+	route(s, "POST /v1/cycles/close", closeDoc(), s.closeCycles)
+	route(s, "GET /v1/invoices", listInvoicesDoc(), s.listInvoices)
+	route(s, "GET /v1/invoices/{id}", getInvoiceDoc(), s.getInvoice)
+	route(s, "GET /v1/invoices/{id}/lines", getInvoiceLinesDoc(), s.getInvoiceLines)
+	route(s, "GET /v1/invoices/{id}/events", getInvoiceEventsDoc(), s.getInvoiceEvents)
+	route(s, "POST /v1/invoices/{id}/void", voidDoc(), s.voidInvoice)
+
+	route(s, "GET /v1/exports/months", listMonthsDoc(), s.listMonths)
+	route(s, "GET /v1/exports/months/{month}.csv", monthCSVDoc(), s.monthCSV)
+	route(s, "GET /v1/exports/months/{month}.json", s.monthManifestDoc(), s.monthManifest)
+
+	route(s, "GET /healthz", aliveDoc(), s.alive)
+	route(s, "GET /readyz", readyDoc(), s.ready)
+}
+
+// NewServer is an http.Server for the handler that New made. It bounds what a client may send before
+// its request is known. There is no limit to a whole request: streams may take hours, and the handler
+// itself gives up clients that are silent.
+func NewServer(addr string, handler http.Handler) *http.Server {
+	return &http.Server{
+		Addr:              addr,
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+}

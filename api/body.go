@@ -1,0 +1,148 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"deltaledger/ledger/wire"
+)
+
+// stream is the body of a request that is read while it arrives, decompressed.
+type stream struct {
+	format wire.Format
+	body   io.Reader
+	close  func()
+}
+
+// openStream looks at the headers of a request and prepares to read its body.
+func openStream(ctx huma.Context) (stream, *Problem) {
+	format, p := formatOf(ctx.Header("Content-Type"))
+	if p != nil {
+		return stream{}, p
+	}
+	raw := &sentBody{ctx: ctx.Context(), r: ctx.BodyReader()}
+	encoding := strings.ToLower(strings.TrimSpace(ctx.Header("Content-Encoding")))
+	switch encoding {
+	case "", "identity":
+		return stream{format, raw, func() {}}, nil
+	case "gzip", "x-gzip", "zstd":
+	default:
+		p := unsupported.problem("Content-Encoding %s is not supported: send gzip, zstd, or the body as it is", shorten(encoding))
+		p.acceptedEncodings = true
+		return stream{}, p
+	}
+	buffered := bufio.NewReaderSize(raw, 4<<10)
+	head, err := buffered.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return stream{}, problemOf(err, "body")
+	}
+	magic := "\x1f\x8b" // of gzip
+	if encoding == "zstd" {
+		magic = "\x28\xb5\x2f\xfd"
+	}
+	if !bytes.HasPrefix(head, []byte(magic)) {
+		return stream{}, malformed.problem("the body isn't %s, as Content-Encoding says", encoding)
+	}
+	unpacked, err := wire.Decompress(buffered)
+	if err != nil {
+		return stream{}, problemOf(&unpackError{encoding, err}, "body")
+	}
+	return stream{format, &unpackedBody{encoding, unpacked}, func() { unpacked.Close() }}, nil
+}
+
+// formatOf is the format of a media type; that of a request without one is JSON.
+func formatOf(contentType string) (wire.Format, *Problem) {
+	if contentType == "" {
+		return wire.JSON, nil
+	}
+	_, params, err := mime.ParseMediaType(contentType)
+	format, ok := wire.FormatOfContentType(contentType)
+	if err != nil || !ok {
+		return "", unsupported.problem("Content-Type %s is not supported: send application/json, application/x-ndjson or text/csv", shorten(contentType))
+	}
+	if charset := strings.ToLower(params["charset"]); charset != "" && charset != "utf-8" && charset != "us-ascii" {
+		return "", unsupported.problem("the charset %s is not supported: send UTF-8", shorten(charset))
+	}
+	return format, nil
+}
+
+// sentBody tells errors of reading a body from those of recording it.
+type sentBody struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	if b.r == nil {
+		return 0, io.EOF
+	}
+	n, err := b.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, cutOff(err)
+	}
+	return n, err
+}
+
+// cutOff is the problem of a body that didn't arrive as a whole.
+func cutOff(err error) *Problem {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return tooSlow.problem("the client sent nothing for too long")
+	}
+	if tooLong, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge.problem("the body is larger than %d bytes", tooLong.Limit)
+	}
+	return malformed.problem("the body broke off: %v", err)
+}
+
+// unpackError says that a compressed body is broken.
+type unpackError struct {
+	encoding string
+	err      error
+}
+
+func (e *unpackError) Error() string { return e.encoding + ": " + e.err.Error() }
+
+func (e *unpackError) Unwrap() error {
+	if p, ok := errors.AsType[*Problem](e.err); ok {
+		return p
+	}
+	return malformed.problem("the body can't be unpacked as %s: %v", e.encoding, e.err)
+}
+
+// unpackedBody tells errors of decompressing a body from those of recording it.
+type unpackedBody struct {
+	encoding string
+	r        io.Reader
+}
+
+func (b *unpackedBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, &unpackError{b.encoding, err}
+	}
+	return n, err
+}
+
+// boundedBody fails with a problem when more than the limit was read.
+type boundedBody struct {
+	r    io.Reader
+	left int64
+	what string
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, tooLarge.problem("%s", b.what)
+	}
+	return n, err
+}

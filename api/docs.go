@@ -1,0 +1,239 @@
+package api
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+//go:embed docs.html.tmpl
+var docsTemplate string
+
+//go:embed docs.css
+var docsCSS string
+
+// docsPage is the page that people read, made from the OpenAPI document alone. It needs no script and
+// loads nothing.
+type docsPage struct {
+	template *template.Template
+	policy   string
+
+	Title, Version string
+	Overview       template.HTML
+	CSS            template.CSS
+	Groups         []docsGroup
+	Problems       []kind
+	Schemas        []docsSchema
+}
+
+// docsGroup is the operations of one tag.
+type docsGroup struct {
+	Name, Text string
+	Operations []docsOperation
+}
+
+type docsOperation struct {
+	ID, Method, Path, Summary string
+	Text                      template.HTML
+	Parameters                []docsParameter
+	Bodies                    []docsBody
+	Answers                   []docsAnswer
+	query, headers, data      string // of the example
+}
+
+type docsParameter struct {
+	Name, In, Text, Type, Example string
+	Required                      bool
+}
+
+type docsBody struct {
+	MediaType, Text, Example string
+	Fields                   []docsField
+}
+
+type docsAnswer struct {
+	Status, Text, Example string
+	Good                  bool
+	MediaTypes            []string
+	Schemas               []string // names to link to
+	Headers               []docsField
+}
+
+type docsSchema struct {
+	Name, Text string
+	Fields     []docsField
+}
+
+// docsField is a property. Link names the schema of its value, where that has a name.
+type docsField struct {
+	Name, Type, Link, Text string
+	Required               bool
+}
+
+func newDocsPage(o *huma.OpenAPI) (*docsPage, error) {
+	p := &docsPage{
+		Title: o.Info.Title, Version: o.Info.Version, Overview: markdown(o.Info.Description),
+		CSS: template.CSS(docsCSS), Problems: kinds(), policy: stylePolicy(docsCSS),
+	}
+	for _, tag := range o.Tags {
+		p.Groups = append(p.Groups, docsGroup{Name: tag.Name, Text: tag.Description, Operations: operationsOf(o, tag.Name)})
+	}
+	schemas := o.Components.Schemas.Map()
+	for _, name := range slices.Sorted(maps.Keys(schemas)) {
+		p.Schemas = append(p.Schemas, docsSchema{Name: name, Text: schemas[name].Description, Fields: fieldsOf(schemas[name], "")})
+	}
+	var err error
+	p.template, err = template.New("docs").Funcs(template.FuncMap{"curl": docsOperation.curl, "lower": strings.ToLower}).Parse(docsTemplate)
+	if err != nil {
+		return nil, err
+	}
+	_, err = p.render("http://localhost")
+	return p, err
+}
+
+// render makes the page for a server at base, which the examples name.
+func (p *docsPage) render(base string) ([]byte, error) {
+	var b bytes.Buffer
+	err := p.template.Execute(&b, struct {
+		*docsPage
+		Base string
+	}{p, base})
+	return b.Bytes(), err
+}
+
+// operationsOf are the operations of a tag, shorter paths first, reading before writing.
+func operationsOf(o *huma.OpenAPI, tag string) []docsOperation {
+	var all []docsOperation
+	for _, path := range slices.Sorted(maps.Keys(o.Paths)) {
+		item := o.Paths[path]
+		for _, of := range []struct {
+			method string
+			op     *huma.Operation
+		}{{http.MethodPost, item.Post}, {http.MethodGet, item.Get}} {
+			if of.op != nil && slices.Contains(of.op.Tags, tag) {
+				all = append(all, describeOperation(of.method, path, of.op))
+			}
+		}
+	}
+	return all
+}
+
+func describeOperation(method, path string, op *huma.Operation) docsOperation {
+	d := docsOperation{ID: op.OperationID, Method: method, Path: path, Summary: op.Summary, Text: markdown(op.Description)}
+	for _, p := range op.Parameters {
+		if p.In == "header" && p.Name == "Accept" {
+			continue // the answers list the media types
+		}
+		example := ""
+		if len(p.Schema.Examples) > 0 {
+			example = exampleText(p.Schema.Examples[0])
+		}
+		d.Parameters = append(d.Parameters, docsParameter{
+			Name: p.Name, In: p.In, Text: p.Description, Type: typeOf(p.Schema), Example: example, Required: p.Required,
+		})
+		if p.In == "query" && p.Required {
+			d.query += "&" + p.Name + "=" + example
+		}
+	}
+	if op.RequestBody != nil {
+		d.Bodies = bodiesOf(op.RequestBody)
+		for _, b := range d.Bodies {
+			if b.MediaType == "application/json" {
+				d.headers, d.data = "Content-Type: application/json", compact(b.Example)
+			}
+		}
+	}
+	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
+		d.Answers = append(d.Answers, describeAnswer(status, op.Responses[status]))
+	}
+	return d
+}
+
+func bodiesOf(body *huma.RequestBody) []docsBody {
+	var all []docsBody
+	for _, mediaType := range slices.Sorted(maps.Keys(body.Content)) {
+		m := body.Content[mediaType]
+		b := docsBody{MediaType: mediaType, Example: exampleText(m.Example)}
+		if m.Schema != nil {
+			b.Text, b.Fields = m.Schema.Description, fieldsOf(objectOf(m.Schema), "")
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+func describeAnswer(status string, r *huma.Response) docsAnswer {
+	a := docsAnswer{Status: status, Text: r.Description, Good: status < "400", MediaTypes: slices.Sorted(maps.Keys(r.Content))}
+	for _, mediaType := range a.MediaTypes {
+		m := r.Content[mediaType]
+		if m.Example != nil && a.Example == "" {
+			a.Example = exampleText(m.Example)
+		}
+		if m.Schema != nil {
+			a.Schemas = append(a.Schemas, namesIn(m.Schema)...)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		h := r.Headers[name]
+		text := h.Description
+		if text == "" && h.Schema != nil {
+			text = h.Schema.Description
+		}
+		a.Headers = append(a.Headers, docsField{Name: name, Text: text})
+	}
+	return a
+}
+
+// curl is the command that tries the operation out.
+func (d docsOperation) curl(base string) string {
+	path := d.Path
+	for _, p := range d.Parameters {
+		if p.In == "path" {
+			path = strings.ReplaceAll(path, "{"+p.Name+"}", p.Example)
+		}
+	}
+	if d.query != "" {
+		path += "?" + d.query[1:]
+	}
+	command := "curl -s '" + base + path + "'"
+	if d.headers != "" {
+		command += " \\\n  -H '" + d.headers + "' \\\n  -d '" + strings.ReplaceAll(d.data, "'", `'\''`) + "'"
+	} else if d.Method != http.MethodGet {
+		command += " -X " + d.Method
+	}
+	return command
+}
+
+// exampleText shows an example: text as it is, anything else as indented JSON.
+func exampleText(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []string:
+		return strings.Join(v, ",")
+	}
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(b)
+}
+
+// compact takes the line breaks out of an example in JSON.
+func compact(example string) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(example)); err != nil {
+		return example
+	}
+	return b.String()
+}

@@ -1,0 +1,316 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/wire"
+)
+
+const (
+	maxProblems    = 1000      // of an answer
+	maxOutcomes    = 10_000    // events of a request that wants to hear of each
+	maxAtomicBytes = 256 << 20 // of an atomic request, unpacked; it is held in memory
+)
+
+// recordEventsIn is POST /v1/events. The body is read while it arrives.
+type recordEventsIn struct {
+	Atomic         bool     `query:"atomic" doc:"All events or none: if one is invalid or in conflict, nothing is recorded. At most 1,000,000 events and 256 MiB."`
+	PayloadColumns []string `query:"payload_columns" example:"description,note" doc:"Of a CSV: names of columns, separated by commas, that go into the private payload instead of the dimensions"`
+	Outcomes       string   `query:"outcomes" enum:"problems,all" default:"problems" doc:"all: say of each event what became of it, in the order sent. At most 10,000 events, which are held in memory."`
+
+	stream stream
+	broken *Problem
+}
+
+// Resolve keeps the body for the handler.
+func (in *recordEventsIn) Resolve(ctx huma.Context) []error {
+	in.stream, in.broken = openStream(ctx)
+	return nil
+}
+
+// recordEventsOut is either an EventOutcome, of a body that is one JSON object, or an IngestAnswer.
+type recordEventsOut struct {
+	Status   int
+	Location string `header:"Location" doc:"Of one event: where it can be read"`
+	Body     any
+}
+
+// EventOutcome says what became of the one event of a request.
+type EventOutcome struct {
+	Status   ledger.Status `json:"status" enum:"recorded,duplicate" doc:"recorded: it is durable now. duplicate: it was recorded before, with the same content"`
+	Source   string        `json:"source" example:"orders"`
+	ID       string        `json:"id" example:"order-1234-7"`
+	Position int64         `json:"position" example:"123456" doc:"The ledger's number of the event"`
+}
+
+// IngestAnswer says what became of the events of a request.
+type IngestAnswer struct {
+	wire.Summary
+	Problems          []wire.Problem `json:"problems" doc:"The events that are not recorded as they were sent, in the order sent, at most 1,000"`
+	ProblemsTruncated bool           `json:"problems_truncated" doc:"There were more than 1,000"`
+	Outcomes          []LineOutcome  `json:"outcomes,omitempty" doc:"With outcomes=all: each event, in the order sent"`
+}
+
+// LineOutcome says what became of one event of many.
+type LineOutcome struct {
+	Line     int64         `json:"line" doc:"Line of the input, from 1; in a JSON array the number of the element"`
+	Source   string        `json:"source,omitempty"`
+	ID       string        `json:"id,omitempty" doc:"Where it could be read"`
+	Status   ledger.Status `json:"status" enum:"recorded,duplicate,conflict,invalid"`
+	Position int64         `json:"position,omitempty" doc:"Of the recorded event; of a conflict, of the one that was there"`
+}
+
+func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordEventsOut, error) {
+	if in.broken != nil {
+		return nil, in.broken
+	}
+	defer in.stream.close()
+	if len(in.PayloadColumns) > 0 && in.stream.format != wire.CSV {
+		return nil, inQuery("payload_columns", strings.Join(in.PayloadColumns, ","), "is for text/csv alone: in JSON the payload has a field of its own")
+	}
+	body := bufio.NewReaderSize(in.stream.body, 64<<10)
+	if in.stream.format == wire.JSON {
+		first, err := firstByte(body)
+		switch {
+		case err != nil:
+			return nil, err
+		case first == '{':
+			return s.recordOne(ctx, body)
+		case first != '[':
+			return nil, malformed.problem("the body must be an event as a JSON object, or an array of them")
+		}
+	}
+	options, err := s.withMeasures(ctx, wire.Options{PayloadColumns: in.PayloadColumns})
+	if err != nil {
+		return nil, err
+	}
+	intake := intake{s: s, format: in.stream.format, options: options, atomic: in.Atomic}
+	if in.Outcomes == "all" {
+		return intake.each(ctx, body)
+	}
+	return intake.stream(ctx, body)
+}
+
+// firstByte is the first byte of a JSON text that isn't a space. It isn't taken off the body.
+func firstByte(body *bufio.Reader) (byte, error) {
+	for {
+		c, err := body.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF):
+			return 0, malformed.problem("the body is empty")
+		case err != nil:
+			return 0, err
+		case c != ' ' && c != '\t' && c != '\n' && c != '\r':
+			return c, body.UnreadByte()
+		}
+	}
+}
+
+// recordOne records a body that is one event.
+func (s *server) recordOne(ctx context.Context, body io.Reader) (*recordEventsOut, error) {
+	raw, err := readWhole(body, ledger.MaxEvent, "one event has at most 262,144 bytes")
+	if err != nil {
+		return nil, err
+	}
+	event, bad := wire.DecodeOne(raw, wire.Options{})
+	if bad != nil && (strings.HasPrefix(bad.Field, "measures.") || strings.HasPrefix(bad.Field, "state.")) {
+		// Only now look up which measures are declared: most events have none, and each look costs.
+		options, err := s.withMeasures(ctx, wire.Options{})
+		if err != nil {
+			return nil, err
+		}
+		event, bad = wire.DecodeOne(raw, options)
+	}
+	if bad != nil {
+		return nil, ofEvent(raw, bad)
+	}
+	return s.appendOne(ctx, event)
+}
+
+// ofEvent tells a text that is no JSON from an event that breaks a rule.
+func ofEvent(raw []byte, bad *ledger.FieldError) error {
+	if !json.Valid(raw) {
+		return malformed.problem("%s", bad.Error())
+	}
+	return bad
+}
+
+// readWhole reads a body of at most limit bytes; spaces at its end don't count.
+func readWhole(body io.Reader, limit int, rule string) ([]byte, error) {
+	const spaces = 1 << 10
+	raw, err := io.ReadAll(io.LimitReader(body, int64(limit)+spaces+1))
+	if err != nil {
+		return nil, err
+	}
+	if trimmed := bytes.TrimRight(raw, " \t\r\n"); len(trimmed) <= limit && len(raw) <= limit+spaces {
+		return trimmed, nil
+	}
+	return nil, tooLarge.problem("%s", rule)
+}
+
+// appendOne records one event and answers for it alone.
+func (s *server) appendOne(ctx context.Context, event ledger.Event) (*recordEventsOut, error) {
+	outcomes, err := s.ledger.Append(ctx, []ledger.Event{event})
+	if err != nil {
+		return nil, err
+	}
+	o := outcomes[0]
+	out := &recordEventsOut{
+		Status:   http.StatusCreated,
+		Location: "/v1/events/" + url.PathEscape(event.Source) + "/" + url.PathEscape(event.ID),
+		Body:     EventOutcome{Status: o.Status, Source: event.Source, ID: event.ID, Position: o.Position},
+	}
+	switch o.Status {
+	case ledger.Recorded:
+		return out, nil
+	case ledger.Duplicate:
+		out.Status = http.StatusOK
+		return out, nil
+	case ledger.Conflict:
+		p := conflicting.problem("%s", o.Err.Error())
+		p.Differs, p.Position = o.Differs, o.Position
+		p.Errors = []FieldDetail{{Location: join("body", o.Err.Field), Message: o.Err.Rule, Value: o.Err.Value}}
+		return nil, p
+	}
+	if o.Err == nil {
+		return nil, fmt.Errorf("an event was neither recorded nor refused with a reason: %w", ledger.ErrCorrupt)
+	}
+	return nil, o.Err
+}
+
+// intake records the events of one request.
+type intake struct {
+	s       *server
+	format  wire.Format
+	options wire.Options
+	atomic  bool
+	answer  IngestAnswer
+}
+
+// note keeps a problem for the answer.
+func (in *intake) note(p wire.Problem) {
+	if len(in.answer.Problems) == maxProblems {
+		in.answer.ProblemsTruncated = true
+		return
+	}
+	in.answer.Problems = append(in.answer.Problems, p)
+}
+
+// stream records a body of any length.
+func (in *intake) stream(ctx context.Context, body io.Reader) (*recordEventsOut, error) {
+	in.answer.Problems = []wire.Problem{}
+	if in.atomic {
+		body = &boundedBody{r: body, left: maxAtomicBytes, what: "an atomic request has at most 256 MiB: send it without atomic, or in parts"}
+	}
+	sum, err := wire.Ingest(ctx, in.s.ledger, body, in.format, wire.IngestOptions{
+		Options: in.options, Atomic: in.atomic, Report: in.note,
+	})
+	in.answer.Summary = sum
+	if err != nil {
+		return nil, in.failed(err)
+	}
+	return &recordEventsOut{Status: http.StatusOK, Body: in.answer}, nil
+}
+
+// failed is the problem of a request that was refused as a whole or broke off, with what became of its
+// events until then.
+func (in *intake) failed(err error) *Problem {
+	var p *Problem
+	if errors.Is(err, ledger.ErrAtomic) {
+		p = refused.problem("%d events are invalid and %d in conflict", in.answer.Invalid, in.answer.Conflict)
+	} else {
+		original := problemOf(err, "body")
+		copied := *original // the original may be shared with who reads the body
+		p = &copied
+	}
+	if in.answer.Summary != (wire.Summary{}) {
+		p.Summary, p.Problems, p.ProblemsTruncated = &in.answer.Summary, in.answer.Problems, in.answer.ProblemsTruncated
+	}
+	return p
+}
+
+// each records a body of few events and says of each what became of it.
+func (in *intake) each(ctx context.Context, body io.Reader) (*recordEventsOut, error) {
+	body = &boundedBody{r: body, left: maxAtomicBytes, what: "a request with outcomes=all has at most 256 MiB"}
+	var items []wire.Item
+	err := wire.Decode(ctx, body, in.format, in.options, func(b wire.Batch) error {
+		if len(items)+len(b.Items) > maxOutcomes {
+			return tooLarge.problem("a request with outcomes=all has at most 10,000 events: send it in parts")
+		}
+		items = append(items, b.Items...)
+		return nil
+	})
+	if err != nil {
+		return nil, in.failed(err)
+	}
+	events := make([]ledger.Event, 0, len(items))
+	for i := range items {
+		if items[i].Err == nil {
+			events = append(events, items[i].Event)
+		}
+	}
+	return in.settled(ctx, items, events)
+}
+
+// append records events as the request wants it. whole: none of the request's events is missing.
+func (in *intake) append(ctx context.Context, events []ledger.Event, whole bool) ([]ledger.Outcome, error) {
+	switch {
+	case !in.atomic:
+		return in.s.ledger.Append(ctx, events)
+	case whole:
+		return in.s.ledger.AppendAtomic(ctx, events)
+	}
+	outcomes := make([]ledger.Outcome, len(events))
+	for i := range outcomes {
+		outcomes[i].Status = ledger.Refused
+	}
+	return outcomes, ledger.ErrAtomic
+}
+
+// settle counts and lists what became of items; outcomes are of those that could be decoded.
+func (in *intake) settle(items []wire.Item, outcomes []ledger.Outcome) {
+	in.answer.Outcomes = make([]LineOutcome, len(items))
+	for i, item := range items {
+		o := ledger.Outcome{Status: ledger.Rejected, Err: item.Err}
+		if item.Err == nil {
+			o, outcomes = outcomes[0], outcomes[1:]
+		}
+		in.answer.Outcomes[i] = LineOutcome{Line: item.Line, Source: item.Event.Source, ID: item.Event.ID, Status: o.Status, Position: o.Position}
+		switch o.Status {
+		case ledger.Recorded:
+			in.answer.Recorded++
+		case ledger.Duplicate:
+			in.answer.Duplicate++
+		case ledger.Refused:
+			in.answer.Refused++
+		case ledger.Conflict:
+			in.answer.Conflict++
+		default:
+			in.answer.Invalid++
+		}
+		if o.Err != nil {
+			in.note(wire.Problem{
+				Line: item.Line, ID: item.Event.ID, Status: o.Status, Field: o.Err.Field, Value: o.Err.Value,
+				Rule: o.Err.Rule, Differs: o.Differs, Position: o.Position,
+			})
+		}
+	}
+}
+
+// inQuery is the problem of a parameter.
+func inQuery(name, value, rule string) *Problem {
+	e := ledger.Invalid(name, value, rule)
+	return problemOf(e, "query")
+}

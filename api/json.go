@@ -1,0 +1,71 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// strictJSON is the JSON of small request bodies and of all answers. It refuses keys given twice,
+// whatever their case: one of the two values would be lost. Unknown keys are refused by the schemas.
+func strictJSON() huma.Format {
+	return huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshalStrictly}
+}
+
+func unmarshalStrictly(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return errors.New("must be UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := uniqueKeys(d, 0); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("must be one JSON value and nothing after it")
+	}
+	return json.Unmarshal(data, v)
+}
+
+// uniqueKeys reads one value and fails if an object in it has a key twice.
+func uniqueKeys(d *json.Decoder, depth int) error {
+	const most = 32
+	if depth > most {
+		return fmt.Errorf("must not be nested deeper than %d levels", most)
+	}
+	t, err := d.Token()
+	if err != nil {
+		return fmt.Errorf("must be JSON: %w", err)
+	}
+	delim, ok := t.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if delim == '{' {
+			key, err := d.Token()
+			if err != nil {
+				return fmt.Errorf("must be JSON: %w", err)
+			}
+			name := strings.ToLower(fmt.Sprint(key))
+			if seen[name] {
+				return fmt.Errorf("has the key %q twice", name)
+			}
+			seen[name] = true
+		}
+		if err := uniqueKeys(d, depth+1); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("must be JSON: %w", err)
+	}
+	return nil
+}
