@@ -62,7 +62,7 @@ func (s *steward) prepare(ctx context.Context) error {
 		if err := settle(ctx, data); err != nil {
 			return err
 		}
-		if err := removeScratch(s.Dir); err != nil {
+		if err := removeScratch(ctx, s.Dir); err != nil {
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func (s *steward) prepare(ctx context.Context) error {
 // a folder of its own, because a child of a killed initdb may still write into its.
 func initdb(ctx context.Context, c charge, cred *syscall.Credential) error {
 	data := c.dataDir()
-	if err := removeUnfinished(data); err != nil {
+	if err := removeUnfinished(ctx, data); err != nil {
 		return err
 	}
 	tmp := data + ".new." + rand.Text()[:8]
@@ -139,14 +139,25 @@ func serverEnv() []string {
 	return append(env, "LC_ALL=C") // macOS starts threads, which PostgreSQL refuses, to find a locale that isn't named
 }
 
-// removeUnfinished removes clusters that initdb didn't finish.
-func removeUnfinished(data string) error {
+// removeUnfinished removes clusters that initdb didn't finish. A killed initdb's child
+// ends by itself when it has read its input; without its files it would end in a panic,
+// and leave its shared memory behind.
+func removeUnfinished(ctx context.Context, data string) error {
 	found, err := filepath.Glob(quoteGlob(data) + ".new.*")
 	if err != nil {
 		return err
 	}
 	for _, dir := range found {
-		if err := os.RemoveAll(dir); err != nil { // a killed initdb's child may be writing: the next start removes it
+		for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
+			left, err := clusterProcesses(dir, 0)
+			if err != nil || len(left) == 0 {
+				break // not knowing is no reason to keep the folder
+			}
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil { // still being written: the next start removes it
 			log.Print("supervisor: ", err)
 		}
 	}
@@ -159,9 +170,9 @@ func quoteGlob(s string) string {
 }
 
 // removeScratch removes an ephemeral cluster and its socket.
-func removeScratch(dir string) error {
+func removeScratch(ctx context.Context, dir string) error {
 	return errors.Join(os.RemoveAll(filepath.Join(dir, scratchFolder)),
-		os.RemoveAll(filepath.Join(dir, socketFolder)), removeUnfinished(filepath.Join(dir, scratchFolder)))
+		os.RemoveAll(filepath.Join(dir, socketFolder)), removeUnfinished(ctx, filepath.Join(dir, scratchFolder)))
 }
 
 // writeSynced replaces a file, mode 0600, and returns when it is on disk.

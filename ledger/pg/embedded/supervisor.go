@@ -212,7 +212,10 @@ func (s *steward) discard() {
 	if !s.Ephemeral {
 		return
 	}
-	if err := removeScratch(s.Dir); err != nil {
+	// Not with the supervisor's own context, which may be what ended.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := removeScratch(ctx, s.Dir); err != nil {
 		log.Print("supervisor: ", err)
 	}
 }
