@@ -149,36 +149,72 @@ func TestCalendarIsTheLaw(t *testing.T) {
 			}
 		}
 
-		through, now := DateOf(drawInstant(rt, "through")), drawInstant(rt, "now")
-		var want time.Time
-		var skipped []Cycle
-		held := false
-		for i, b := range borders {
-			if DateOf(b.at.In(b.before.Zone)).Compare(through.AddDays(1)) > 0 {
-				break
+		// Around a boundary, since that is where it is decided.
+		near := borders[rapid.IntRange(60, len(borders)-60).Draw(rt, "near")].at
+		through := DateOf(near).AddDays(rapid.IntRange(-3, 70).Draw(rt, "through"))
+		now := near.Add(time.Duration(rapid.IntRange(-24, 60*24).Draw(rt, "now")) * time.Hour)
+		checkDue(rt, c, borders, through, now)
+	})
+}
+
+// checkDue compares LastBoundary, Skipped and Due with a walk along all
+// boundaries.
+func checkDue(rt *rapid.T, c *Calendar, borders []border, through Date, now time.Time) {
+	var want time.Time
+	var skipped []Cycle
+	held := false
+	for i, b := range borders {
+		if DateOf(b.at.In(b.before.Zone)).Compare(through.AddDays(1)) > 0 {
+			break
+		}
+		if held = held || b.at.Add(b.before.Grace).After(now); !held {
+			want = b.at
+		} else if i > 0 && !borders[i-1].at.After(now) {
+			skipped = append(skipped, Cycle{Start: borders[i-1].at, End: b.at, Terms: b.before.Version})
+		}
+	}
+	if got := c.LastBoundary(through, now); !got.Equal(want) {
+		rt.Fatalf("the last boundary through %v at %v is %v, want %v", through, now, got, want)
+	}
+	got := c.Skipped(through, now)
+	if !slices.Equal(got, skipped) {
+		rt.Fatalf("skipped through %v at %v are %v, want %v", through, now, got, skipped)
+	}
+	for _, cy := range got {
+		if due := c.Due(cy); !due.After(now) {
+			rt.Fatalf("%v is skipped and was due at %v", cy, due)
+		} else if end := c.LastBoundary(through, due); end.Before(cy.End) {
+			rt.Fatalf("%v can't be closed when it is due, at %v: the last boundary is %v", cy, due, end)
+		} else if end := c.LastBoundary(through, due.Add(-1)); !end.Before(cy.End) {
+			rt.Fatalf("%v can be closed before it is due, at %v", cy, due)
+		}
+	}
+}
+
+// In a calendar of many short-lived terms every change has a say.
+func TestCalendarIsTheLawOfManyChanges(t *testing.T) {
+	t.Parallel()
+	zones := troubled()
+	base := time.Unix(1767225600, 0).UTC() // 2026
+	rapid.Check(t, func(rt *rapid.T) {
+		history := []Terms{drawTerms(rt, zones)}
+		at := base
+		for n := range 8 {
+			v := drawTerms(rt, zones)
+			at = at.Add(time.Duration(rapid.IntRange(-5, 30).Draw(rt, "days")) * day)
+			v.Version, v.Account, v.EffectiveFrom, v.Cadence = int64(n+1), "acme", at, Weekly
+			if rapid.Bool().Draw(rt, "no grace") {
+				v.Grace = 0
 			}
-			if held = held || b.at.Add(b.before.Grace).After(now); !held {
-				want = b.at
-			} else if i > 0 && !borders[i-1].at.After(now) {
-				skipped = append(skipped, Cycle{Start: borders[i-1].at, End: b.at, Terms: b.before.Version})
-			}
+			history = append(history, v)
 		}
-		if got := c.LastBoundary(through, now); !got.Equal(want) {
-			rt.Fatalf("the last boundary through %v at %v is %v, want %v", through, now, got, want)
+		c, err := NewCalendar(history)
+		if err != nil {
+			rt.Fatal(err)
 		}
-		got := c.Skipped(through, now)
-		if !slices.Equal(got, skipped) {
-			rt.Fatalf("skipped through %v at %v are %v, want %v", through, now, got, skipped)
-		}
-		for _, cy := range got {
-			if due := c.Due(cy); !due.After(now) {
-				rt.Fatalf("%v is skipped and was due at %v", cy, due)
-			} else if end := c.LastBoundary(through, due); end.Before(cy.End) {
-				rt.Fatalf("%v can't be closed when it is due, at %v: the last boundary is %v", cy, due, end)
-			} else if end := c.LastBoundary(through, due.Add(-1)); !end.Before(cy.End) {
-				rt.Fatalf("%v can be closed before it is due, at %v", cy, due)
-			}
-		}
+		through := DateOf(base).AddDays(rapid.IntRange(0, 250).Draw(rt, "through"))
+		checkDue(rt, c, slowBorders(history, base.Add(-365*day), base.Add(720*day)), through,
+			base.Add(time.Duration(rapid.IntRange(0, 250*24).Draw(rt, "now"))*time.Hour))
 	})
 }
 

@@ -280,6 +280,13 @@ func TestEffective(t *testing.T) {
 	if from, ok := calendar.Effective(1); ok {
 		t.Errorf("the superseded version takes over at %v", from)
 	}
+	same := mustCalendar(t,
+		plan{cadence: Monthly, anchor: "2000-01-01", zone: "UTC"},
+		plan{version: 1, account: "acme", effective: "2026-02-05T00:00:00Z", cadence: Weekly, anchor: "2026-01-05", zone: "UTC"},
+		plan{version: 2, account: "acme", effective: "2026-02-10T00:00:00Z", cadence: Weekly, anchor: "2026-01-06", zone: "UTC"})
+	if from, ok := same.Effective(1); ok {
+		t.Errorf("a version that another replaces at its takeover takes over at %v", from)
+	}
 	if from, ok := calendar.Effective(2); !ok || !from.Equal(mustTime(t, "2026-03-01T00:00:00Z")) {
 		t.Errorf("version 2 takes over at %v, %v", from, ok)
 	}

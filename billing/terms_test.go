@@ -157,6 +157,10 @@ func TestParseTermsDefaults(t *testing.T) {
 	if want := DefaultTerms(zone); !bytes.Equal(got.JSON(), want.JSON()) || !got.EffectiveFrom.IsZero() || got.Grace != 48*time.Hour {
 		t.Errorf("defaults are %s, want %s", got.JSON(), want.JSON())
 	}
+	paired, err := ParseTerms([]byte(`{"account":"\ud83d\ude00\\ud800\u0041",`+oneCharge+"}"), zone)
+	if err != nil || paired.Account != `😀\ud800A` {
+		t.Errorf("account is %q, %v", paired.Account, err)
+	}
 	weekly, err := ParseTerms([]byte(`{"cadence":"weekly",`+oneCharge+"}"), zone)
 	if err != nil {
 		t.Fatal(err)
