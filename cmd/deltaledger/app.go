@@ -14,6 +14,7 @@ import (
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
 	"deltaledger/ledger/pg/embedded"
+	"deltaledger/reconcile"
 )
 
 // app is everything that a command may need, joined. Open it with openApp and close it.
@@ -21,9 +22,10 @@ type app struct {
 	server *embedded.Server // nil with a database URL
 	pool   *pgxpool.Pool
 
-	ledger   *ledger.Ledger
-	billing  *billing.Billing
-	exporter *export.Exporter
+	ledger     *ledger.Ledger
+	billing    *billing.Billing
+	exporter   *export.Exporter
+	reconciler *reconcile.Reconciler
 
 	closers []func() error
 }
@@ -67,6 +69,9 @@ func (a *app) join(ctx context.Context, s *session, address string) (err error) 
 		return err
 	}
 	if a.exporter, err = export.New(a.ledger, export.Options{}); err != nil {
+		return err
+	}
+	if a.reconciler, err = reconcile.New(a.ledger, a.billing, reconcile.Options{Now: s.now}); err != nil {
 		return err
 	}
 	return nil

@@ -23,12 +23,15 @@ type root struct {
 	Sources   sourcesCmd   `cmd:"" help:"Declare how upstream sources number their events."`
 	Conflicts conflictsCmd `cmd:"" help:"List what arrived under an identity that other content has."`
 
-	Terms    termsCmd    `cmd:"" help:"Record or show the terms by which accounts are billed."`
-	Close    closeCmd    `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`
-	Invoices invoicesCmd `cmd:"" help:"List, show and void invoices."`
-	Export   exportCmd   `cmd:"" help:"Write, compare and check the files of a month."`
-	Verify   verifyCmd   `cmd:"" help:"Prove that no recorded fact was changed."`
+	Terms     termsCmd     `cmd:"" help:"Record or show the terms by which accounts are billed."`
+	Close     closeCmd     `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`
+	Invoices  invoicesCmd  `cmd:"" help:"List, show and void invoices."`
+	Reconcile reconcileCmd `cmd:"" help:"Find late events and whatever does not tie out, and heal it."`
+	Findings  findingsCmd  `cmd:"" help:"List what reconciliations found wrong, and resolve it."`
+	Export    exportCmd    `cmd:"" help:"Write, compare and check the files of a month."`
+	Verify    verifyCmd    `cmd:"" help:"Prove that no recorded fact was changed."`
 
+	Serve   serveCmd   `cmd:"" help:"Serve the HTTP API."`
 	Migrate migrateCmd `cmd:"" help:"Make the ledger in its database, or bring it up to date."`
 	DB      dbCmd      `cmd:"" name:"db" help:"Look after the private PostgreSQL of the data directory."`
 	Version versionCmd `cmd:"" help:"Print the version of the program."`

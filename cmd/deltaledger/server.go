@@ -27,46 +27,43 @@ const sqlLockMaker = `SELECT pg_advisory_lock(17484000002)`
 // openServer joins the private server of the data directory, and makes sure that the ledger's database
 // is there, up to date, and can be logged in to by the ledger's roles. With o the settings of the ledger
 // are held against its options too, which is what migrate wants.
-func openServer(ctx context.Context, s *session, o *migrations.Options) (server *embedded.Server, err error) {
-	server, err = embedded.Acquire(ctx, embedded.Options{Dir: s.DataDir, Say: func(line string) { s.say("%s", line) }})
+func openServer(ctx context.Context, s *session, o *migrations.Options) (*embedded.Server, error) {
+	server, err := embedded.Acquire(ctx, embedded.Options{Dir: s.DataDir, Say: func(line string) { s.say("%s", line) }})
 	if errors.Is(err, embedded.ErrUnsupported) {
 		return nil, embedded.ErrUnsupported
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, server.Close())
-			server = nil
-		}
-	}()
+	if err := prepareDatabase(ctx, s, server, o); err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	return server, nil
+}
+
+// prepareDatabase leaves a database alone that carries this program's mark.
+func prepareDatabase(ctx context.Context, s *session, server *embedded.Server, o *migrations.Options) error {
 	conn, err := pgx.Connect(ctx, server.URL("postgres"))
 	if err != nil {
-		return nil, fmt.Errorf("connect to the private PostgreSQL: %w", err)
+		return fmt.Errorf("connect to the private PostgreSQL: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	mark, exists, err := readMark(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
-	if exists && mark == markNow() && o == nil {
-		return server, nil
+	mark, _, err := readMark(ctx, conn)
+	if err != nil || mark == markNow() && o == nil {
+		return err
 	}
 	if _, err := conn.Exec(ctx, sqlLockMaker); err != nil {
-		return nil, fmt.Errorf("wait for another command that makes the ledger: %w", err)
+		return fmt.Errorf("wait for another command that makes the ledger: %w", err)
 	}
-	if mark, exists, err = readMark(ctx, conn); err != nil {
-		return nil, err
-	}
-	if exists && mark == markNow() && o == nil {
-		return server, nil
+	mark, exists, err := readMark(ctx, conn) // again: another command may have been quicker
+	if err != nil || mark == markNow() && o == nil {
+		return err
 	}
 	if o == nil {
 		o = &migrations.Options{}
 	}
 	if err := makeDatabase(ctx, conn, server, *o, exists); err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case mark == "":
@@ -74,7 +71,7 @@ func openServer(ctx context.Context, s *session, o *migrations.Options) (server 
 	case mark != markNow():
 		s.say("brought the ledger in %s up to date", server.Dir)
 	}
-	return server, nil
+	return nil
 }
 
 // markNow is the mark of a database that this program made or brought up to date.

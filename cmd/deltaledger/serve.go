@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"deltaledger/api"
+)
+
+type serveCmd struct {
+	Addr         string   `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on (${default}); port 0 takes a free one."`
+	UnsafeListen bool     `help:"Listen on an address that other machines reach, although nobody is asked who they are."`
+	Host         []string `placeholder:"NAME,…" help:"Further host names under which requests may come, with --unsafe-listen; without it any."`
+}
+
+// Help is shown below the command's flags.
+func (serveCmd) Help() string {
+	return `Serves until it gets SIGINT or SIGTERM, and then lets running requests end. There is no access control yet, so it listens on loopback only.
+
+  deltaledger serve --addr 127.0.0.1:8080
+  curl -sS -H 'Content-Type: application/x-ndjson' --data-binary @orders.ndjson http://127.0.0.1:8080/v1/events`
+}
+
+// farewell is how long running requests may take after the signal to stop.
+const farewell = 30 * time.Second
+
+// Run serves until ctx ends.
+func (c *serveCmd) Run(ctx context.Context, s *session) error {
+	if err := c.checkAddr(ctx); err != nil {
+		return err
+	}
+	return withApp(ctx, s, func(a *app) error {
+		v := readVersion()
+		config := api.Config{
+			Ledger: a.ledger, Billing: a.billing, Exporter: a.exporter,
+			Logger: s.log, Version: v.Version, Hosts: c.hosts(), Now: s.now,
+		}
+		handler, err := api.New(config)
+		if err != nil {
+			return err
+		}
+		jobs, err := startJobs(ctx, a, s.log)
+		if err != nil {
+			return err
+		}
+		defer jobs.stop()
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
+		if err != nil {
+			return fmt.Errorf("%w: choose another address with --addr", err)
+		}
+		server := api.NewServer(c.Addr, handler)
+		server.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
+		s.warn("listening on http://%s (its API: http://%s/docs)", listener.Addr(), listener.Addr())
+		return serveUntil(ctx, server, listener)
+	})
+}
+
+// serveUntil serves until ctx ends, and then until the running requests are done.
+func serveUntil(ctx context.Context, server *http.Server, listener net.Listener) error {
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+		defer cancel()
+		err := server.Shutdown(last)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("requests that ran for %v after the signal were cut off; what they recorded stays", farewell)
+			err = errors.Join(err, server.Close())
+		}
+		stopped <- err
+	})
+	err := server.Serve(listener)
+	if stop() { // it never began: the server failed by itself
+		return err
+	}
+	return <-stopped
+}
+
+// checkAddr refuses addresses that other machines reach.
+func (c *serveCmd) checkAddr(ctx context.Context) error {
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return usagef("--addr is %q, but must be a host and a port such as 127.0.0.1:8080", c.Addr)
+	}
+	if c.UnsafeListen {
+		return nil
+	}
+	reached := func() error {
+		return usagef("--addr %s can be reached by other machines, and there is no access control yet: listen on 127.0.0.1 or [::1], behind a proxy that asks who calls, or accept that with --unsafe-listen", c.Addr)
+	}
+	if host == "" {
+		return reached()
+	}
+	addresses := []string{host}
+	if net.ParseIP(host) == nil {
+		if addresses, err = net.DefaultResolver.LookupHost(ctx, host); err != nil {
+			return usagef("--addr %s: the name can't be resolved: %v", c.Addr, err)
+		}
+	}
+	for _, address := range addresses {
+		if ip := net.ParseIP(address); ip == nil || !ip.IsLoopback() {
+			return reached()
+		}
+	}
+	return nil
+}
+
+// hosts are the names besides those of loopback that requests may name.
+func (c *serveCmd) hosts() []string {
+	if !c.UnsafeListen {
+		return nil
+	}
+	var names []string
+	for _, name := range c.Host {
+		names = append(names, strings.TrimSpace(name))
+	}
+	if len(names) == 0 {
+		return []string{"*"}
+	}
+	return names
+}
