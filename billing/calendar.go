@@ -70,8 +70,8 @@ func NewCalendar(history []Terms) (*Calendar, error) {
 	return c, nil
 }
 
-// usable checks what the calendar computes with, for terms that didn't come
-// from ParseTerms.
+// usable checks what calendar and prices compute with, for terms that didn't
+// come from ParseTerms.
 func (t Terms) usable() error {
 	switch {
 	case t.Zone == nil:
@@ -82,6 +82,11 @@ func (t Terms) usable() error {
 		return fmt.Errorf("anchor %v isn't a time of the calendar", t.Anchor)
 	case t.Grace < 0 || t.Grace > MaxGrace:
 		return fmt.Errorf("grace %v isn't between 0 and %v", t.Grace, MaxGrace)
+	}
+	for _, c := range t.Charges {
+		if c.Model != ModelSum && c.Model != ModelPercentage {
+			return fmt.Errorf("charge %q has the unknown model %q", c.Name, c.Model)
+		}
 	}
 	return nil
 }

@@ -312,6 +312,7 @@ func TestNewCalendarRefuses(t *testing.T) {
 		"no anchor":              {with(func(v *Terms) { v.Anchor = Anchor{} })},
 		"anchor that isn't":      {with(func(v *Terms) { v.Anchor.Date = Date{Year: 2026, Month: 2, Day: 30} })},
 		"anchor beyond midnight": {with(func(v *Terms) { v.Anchor.Clock = day })},
+		"unknown model":          {with(func(v *Terms) { v.Charges[0].Model = "cubic" })},
 		"negative grace":         {with(func(v *Terms) { v.Grace = -1 })},
 		"too much grace":         {with(func(v *Terms) { v.Grace = MaxGrace + 1 })},
 	} {
