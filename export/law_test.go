@@ -128,7 +128,7 @@ func drawSteps(t *rapid.T) []step {
 			month:  drawMonth(t),
 			back:   rapid.SampledFrom([]int64{0, 0, 0, 1, 3, 20}).Draw(t, "back"),
 		}
-	}), 1, 60).Draw(t, "steps")
+	}), 10, 60).Draw(t, "steps")
 }
 
 // TestEveryEventIsInExactlyOneFile holds the law in the model: no event is ever in two files, none of the

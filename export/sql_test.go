@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
 	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
 	"deltaledger/migrations/pgtest"
 	"deltaledger/migrations/sqltest"
 )
@@ -192,5 +194,38 @@ func want[T comparable](t *testing.T, what string, got, wanted []T) {
 	t.Helper()
 	if !slices.Equal(got, wanted) {
 		t.Fatalf("%s: %v, want %v", what, got, wanted)
+	}
+}
+
+// TestRowsComeWithoutSorting holds the plan of a file's query: a sort would keep a whole month on disk.
+func TestRowsComeWithoutSorting(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	f := File{
+		Month: Month{2025, time.December}, columns: layout(nil), first: 1, last: 1_000_000,
+		span: Span{Month: Month{2025, time.December}, Previous: Month{2025, time.November}, Watermark: 1_000_000, PreviousWatermark: 10},
+	}
+	query, ok := strings.CutPrefix(f.copyStatement(), "COPY (")
+	query, _, found := strings.Cut(query, ") TO STDOUT")
+	if !ok || !found {
+		t.Fatal(f.copyStatement())
+	}
+	var plan []string
+	err := pg.InTx(t.Context(), db.App, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), sqlStreaming); err != nil {
+			return err
+		}
+		rows, err := tx.Query(t.Context(), "EXPLAIN "+query)
+		if err != nil {
+			return err
+		}
+		plan, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(plan, "\n"); strings.Contains(text, "Sort  ") || strings.Contains(text, "Seq Scan") || !strings.Contains(text, "Merge Append") {
+		t.Error(text)
 	}
 }

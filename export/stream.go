@@ -48,8 +48,8 @@ func (f File) stream(ctx context.Context, w io.Writer) (streamed, error) {
 	return streamed{tally: enc.tally, bytes: out.bytes, sum: out.hash.Sum(nil)}, nil
 }
 
-func (f File) pipe(ctx context.Context, enc *encoder, out io.Writer) error {
-	group, ctx := errgroup.WithContext(ctx)
+func (f File) pipe(parent context.Context, enc *encoder, out io.Writer) error {
+	group, ctx := errgroup.WithContext(parent)
 	tuples, lines := newPipe(ctx.Done()), newPipe(ctx.Done())
 	group.Go(func() error { return f.read(ctx, &rowWriter{pipe: tuples}) })
 	group.Go(func() error { return encode(enc, tuples, lines) })
@@ -65,7 +65,10 @@ func (f File) pipe(ctx context.Context, enc *encoder, out io.Writer) error {
 			lines.give(b)
 		}
 	})
-	return group.Wait()
+	if err := group.Wait(); !errors.Is(err, errStopped) {
+		return err
+	}
+	return parent.Err() // only its end stops a stage before any has failed
 }
 
 // encode makes lines of tuples until there are no more. That the trailer came is what tells the end from
