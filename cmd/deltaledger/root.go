@@ -15,6 +15,8 @@ import (
 type root struct {
 	config
 
+	Demo demoCmd `cmd:"" help:"Tell the story of a ledger on made-up data, and serve it."`
+
 	Ingest    ingestCmd    `cmd:"" help:"Record the events of files, each exactly once."`
 	Adjust    adjustCmd    `cmd:"" help:"Record corrections made by people, with reason and reference."`
 	Events    eventsCmd    `cmd:"" help:"List events, or show one of them."`

@@ -35,30 +35,33 @@ func (c *serveCmd) Run(ctx context.Context, s *session) error {
 	if err := c.checkAddr(ctx); err != nil {
 		return err
 	}
-	return withApp(ctx, s, func(a *app) error {
-		v := readVersion()
-		config := api.Config{
-			Ledger: a.ledger, Billing: a.billing, Exporter: a.exporter,
-			Logger: s.log, Version: v.Version, Hosts: c.hosts(), Now: s.now,
-		}
-		handler, err := api.New(config)
-		if err != nil {
-			return err
-		}
-		jobs, err := startJobs(ctx, a, s.log)
-		if err != nil {
-			return err
-		}
-		defer jobs.stop()
-		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
-		if err != nil {
-			return fmt.Errorf("%w: choose another address with --addr", err)
-		}
-		server := api.NewServer(c.Addr, handler)
-		server.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
-		s.warn("listening on http://%s (its API: http://%s/docs)", listener.Addr(), listener.Addr())
-		return serveUntil(ctx, server, listener)
-	})
+	return withApp(ctx, s, func(a *app) error { return c.serve(ctx, s, a) })
+}
+
+// serve serves the ledger of a until ctx ends.
+func (c *serveCmd) serve(ctx context.Context, s *session, a *app) error {
+	v := readVersion()
+	config := api.Config{
+		Ledger: a.ledger, Billing: a.billing, Exporter: a.exporter,
+		Logger: s.log, Version: v.Version, Hosts: c.hosts(), Now: s.now,
+	}
+	handler, err := api.New(config)
+	if err != nil {
+		return err
+	}
+	jobs, err := startJobs(ctx, a, s.log)
+	if err != nil {
+		return err
+	}
+	defer jobs.stop()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("%w: choose another address with --addr", err)
+	}
+	server := api.NewServer(c.Addr, handler)
+	server.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
+	s.warn("listening on http://%s (its API: http://%s/docs)", listener.Addr(), listener.Addr())
+	return serveUntil(ctx, server, listener)
 }
 
 // serveUntil serves until ctx ends, and then until the running requests are done.
