@@ -60,8 +60,10 @@ func (b *builder) hour() term {
 	sql := fmt.Sprintf(`to_char(%[1]s, 'YYYY-MM-DD"T"HH24":00:00"')`+
 		` || CASE WHEN %[1]s < %[2]s THEN '-' ELSE '+' END`+
 		` || to_char(greatest(%[1]s - %[2]s, %[2]s - %[1]s), 'HH24:MI')`, local, utc)
-	return term{sql: "(" + sql + ")", sqlType: "text",
-		check: ruleUnless(layoutValid("2006-01-02T15:00:00-07:00"), "must be an hour with its offset such as 2026-01-31T23:00:00-05:00")}
+	return term{
+		sql: "(" + sql + ")", sqlType: "text",
+		check: ruleUnless(layoutValid("2006-01-02T15:00:00-07:00"), "must be an hour with its offset such as 2026-01-31T23:00:00-05:00"),
+	}
 }
 
 func ruleUnless(valid func(string) bool, rule string) func(string) string {

@@ -36,8 +36,10 @@ const (
 )
 
 func newCursor(q ListQuery, w Watermark) cursor {
-	return cursor{Version: cursorVersion, Where: q.Where, From: q.From, To: q.To, OldestFirst: q.OldestFirst, Limit: DefaultLimit,
-		AsOf: w.Position, AsOfN: w.N, AsOfTaken: w.TakenAt}
+	return cursor{
+		Version: cursorVersion, Where: q.Where, From: q.From, To: q.To, OldestFirst: q.OldestFirst, Limit: DefaultLimit,
+		AsOf: w.Position, AsOfN: w.N, AsOfTaken: w.TakenAt,
+	}
 }
 
 func (c cursor) watermark() Watermark {

@@ -12,8 +12,10 @@ import (
 func TestCursorComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	id := uuid.MustParse("6f1c6f0e-0000-4000-8000-000000000001")
-	c := cursor{Version: cursorVersion, Where: []Filter{{Key: "country", Values: []string{"US", "", "<é>"}}}, From: "2026-01-01", To: "2026-02-01T00:00:00Z",
-		AsOf: 1 << 50, AsOfN: 12, AsOfTaken: time.Date(2026, 1, 1, 1, 2, 3, 4000, time.UTC), OldestFirst: true, Limit: 7, Last: 99}
+	c := cursor{
+		Version: cursorVersion, Where: []Filter{{Key: "country", Values: []string{"US", "", "<é>"}}}, From: "2026-01-01", To: "2026-02-01T00:00:00Z",
+		AsOf: 1 << 50, AsOfN: 12, AsOfTaken: time.Date(2026, 1, 1, 1, 2, 3, 4000, time.UTC), OldestFirst: true, Limit: 7, Last: 99,
+	}
 	got, err := decodeCursor(c.encode(id), id)
 	if err != nil || !reflect.DeepEqual(got, c) {
 		t.Errorf("got %+v, %v", got, err)

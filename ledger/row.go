@@ -101,8 +101,10 @@ func (r rowReader) scan(row pgx.CollectableRow, more ...any) (Row, error) {
 		state, dimensions                  []byte
 		measures                           = make([]*string, len(r.measures))
 	)
-	into := []any{&e.Position, &e.RecordedAt, &e.ID, &e.Source, &stream, &e.Seqn, &e.Type, &e.Account, &e.OccurredAt, &date,
-		&e.Currency, &amount, &quantity, &state, &e.Kind, &e.CausedBy, &corrects, &reason, &reference, &maker, &dimensions}
+	into := []any{
+		&e.Position, &e.RecordedAt, &e.ID, &e.Source, &stream, &e.Seqn, &e.Type, &e.Account, &e.OccurredAt, &date,
+		&e.Currency, &amount, &quantity, &state, &e.Kind, &e.CausedBy, &corrects, &reason, &reference, &maker, &dimensions,
+	}
 	for i := range measures {
 		into = append(into, &measures[i])
 	}

@@ -64,8 +64,10 @@ func TestDeclaredColumns(t *testing.T) {
 	}
 	sameLines(t, "both", groups(t, l, ledger.AggregateQuery{By: []string{"region", "level", "day_of", "odd \"name"}, Measures: []string{"amount", "commission"}}),
 		[]string{"north 7 2026-01-31 x EUR:1[1 -0.5]", "north 7 2026-01-31 null EUR:1[1.25 0]", "null null null null EUR:1[2.25 0]"})
-	for item, want := range map[string][]string{"region=north": {"o1/1", "new"}, "level=7": {"o1/1", "new"}, "day_of=2026-01-31": {"o1/1", "new"},
-		"level=": {"o1/2"}, "region=": {"o1/2"}, "commission=-0.5": {"new"}, "dimensions.region=north": {"o1/1"}, "extra=false": {"new"}} {
+	for item, want := range map[string][]string{
+		"region=north": {"o1/1", "new"}, "level=7": {"o1/1", "new"}, "day_of=2026-01-31": {"o1/1", "new"},
+		"level=": {"o1/2"}, "region=": {"o1/2"}, "commission=-0.5": {"new"}, "dimensions.region=north": {"o1/1"}, "extra=false": {"new"},
+	} {
 		where, err := ledger.ParseWhere([]string{item})
 		if err != nil {
 			t.Fatal(err)
@@ -76,8 +78,10 @@ func TestDeclaredColumns(t *testing.T) {
 	}
 	v := view(t, l, "")
 	got, _ := json.Marshal(v.Entries[0]) // it has no number, and occurred first
-	for _, want := range []string{`"measures":{"commission":"-0.5"}`, `"dimensions":{"extra":false,"level":7,"day_of":"2026-01-31","region":"north","odd \"name":"x"}`,
-		`{"currency":"EUR","measure":"commission","sum":"-0.5"}`} {
+	for _, want := range []string{
+		`"measures":{"commission":"-0.5"}`, `"dimensions":{"extra":false,"level":7,"day_of":"2026-01-31","region":"north","odd \"name":"x"}`,
+		`{"currency":"EUR","measure":"commission","sum":"-0.5"}`,
+	} {
 		if !strings.Contains(string(got), want) {
 			t.Errorf("%s isn't in %s", want, got)
 		}
@@ -116,8 +120,10 @@ func TestSources(t *testing.T) {
 	if err := declare("shop", false, "none"); !errors.Is(err, ledger.ErrConflict) {
 		t.Errorf("states withdrawn: %v", err)
 	}
-	for _, err := range []error{declare("", false, "none"), declare("x", false, "some"), declare(ledger.ReservedSource, false, "none"), declare("a\x00", false, "none"),
-		declare(strings.Repeat("x", 65), false, "none"), l.DeclareSource(t.Context(), ledger.Source{Name: "x", Numbering: "none"})} {
+	for _, err := range []error{
+		declare("", false, "none"), declare("x", false, "some"), declare(ledger.ReservedSource, false, "none"), declare("a\x00", false, "none"),
+		declare(strings.Repeat("x", 65), false, "none"), l.DeclareSource(t.Context(), ledger.Source{Name: "x", Numbering: "none"}),
+	} {
 		if !errors.Is(err, ledger.ErrInvalid) {
 			t.Errorf("%v", err)
 		}

@@ -53,8 +53,10 @@ func (l *Ledger) StreamDiff(ctx context.Context, source, stream, t1, t2 string) 
 }
 
 func differenceOf(before, after StreamView) StreamDiff {
-	d := StreamDiff{Source: after.Source, Stream: after.Stream, Before: before.AsOf, After: after.AsOf,
-		Added: []Row{}, Totals: []TotalChange{}, Billing: []BillingChange{}}
+	d := StreamDiff{
+		Source: after.Source, Stream: after.Stream, Before: before.AsOf, After: after.AsOf,
+		Added: []Row{}, Totals: []TotalChange{}, Billing: []BillingChange{},
+	}
 	old := make(map[int64][]Billed, len(before.Entries))
 	for _, e := range before.Entries {
 		old[e.Event.Position] = e.Billed

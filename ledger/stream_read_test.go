@@ -19,8 +19,10 @@ import (
 )
 
 func unnumbered(id string, at time.Time, value string) ledger.Event {
-	return ledger.Event{ID: id, Source: "shop", Stream: "o1", Type: "corrected", Account: "acme", OccurredAt: at, Currency: "EUR", Amount: amount(value),
-		Kind: ledger.Adjustment, Reason: "why", Reference: "doc", Maker: "ann"}
+	return ledger.Event{
+		ID: id, Source: "shop", Stream: "o1", Type: "corrected", Account: "acme", OccurredAt: at, Currency: "EUR", Amount: amount(value),
+		Kind: ledger.Adjustment, Reason: "why", Reference: "doc", Maker: "ann",
+	}
 }
 
 // describe is a view in one line for each entry.
@@ -331,8 +333,10 @@ func TestBilledAndInvoiceAreAsOfTheWatermark(t *testing.T) {
 		sameLines(t, "billed as of "+asOf, groups(t, l, ledger.AggregateQuery{By: []string{"billed"}, Measures: sum, AsOf: asOf}), want[0])
 		sameLines(t, "invoice as of "+asOf, groups(t, l, ledger.AggregateQuery{By: []string{"invoice"}, Measures: sum, AsOf: asOf}), want[1])
 	}
-	for key, want := range map[string][]string{"billed=true": {"o1/1", "o1/2"}, "billed=false": {"o1/3"}, "invoice=" + two: {"o1/1", "o1/2"},
-		"invoice=" + one: nil, "invoice=": {"o1/3"}} {
+	for key, want := range map[string][]string{
+		"billed=true": {"o1/1", "o1/2"}, "billed=false": {"o1/3"}, "invoice=" + two: {"o1/1", "o1/2"},
+		"invoice=" + one: nil, "invoice=": {"o1/3"},
+	} {
 		where, err := ledger.ParseWhere([]string{key})
 		if err != nil {
 			t.Fatal(err)

@@ -14,8 +14,10 @@ func TestConstantsAreFoundAndChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	right := map[string]bool{"sqlJoined": true, "sqlNamedArgument": true, "sqlCopyIn": true, "sqlCopyOut": true,
-		"sqlWrongColumn": false, "sqlWrongCopy": false, "sqlWrongCopyOut": false, "sqlTwo": false, "sqlLocal": false}
+	right := map[string]bool{
+		"sqlJoined": true, "sqlNamedArgument": true, "sqlCopyIn": true, "sqlCopyOut": true,
+		"sqlWrongColumn": false, "sqlWrongCopy": false, "sqlWrongCopyOut": false, "sqlTwo": false, "sqlLocal": false,
+	}
 	if got, want := slices.Sorted(maps.Keys(statements)), slices.Sorted(maps.Keys(right)); !slices.Equal(got, want) {
 		t.Fatalf("found %v, want %v", got, want)
 	}
