@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,11 @@ type Billing struct {
 	zone   *time.Location
 	now    func() time.Time
 	newID  func() uuid.UUID
+
+	// What was read last of the close runs, and of the default terms. Both only grow, and whoever uses
+	// them asks the database first whether they still are all.
+	runs     atomic.Pointer[runs]
+	defaults atomic.Pointer[book]
 }
 
 // Options of New; the zero value of each field means what its comment says.

@@ -199,7 +199,6 @@ func (c *closing) plan(ctx context.Context) ([]job, error) {
 		return nil, err
 	}
 	var jobs []job
-	var shared *book
 	for after := ""; ; {
 		found, err := c.pendingAfter(ctx, after, c.request.Account, page)
 		if err != nil {
@@ -216,10 +215,6 @@ func (c *closing) plan(ctx context.Context) ([]job, error) {
 		if err != nil {
 			return nil, err
 		}
-		if shared != nil && shared.newest == k.newest {
-			k.defaults = shared.defaults // one calendar for all accounts without terms of their own
-		}
-		shared = k
 		for _, p := range found {
 			j := job{account: p.account, known: known{line: k.timeline(p.account), terms: k.newest, runs: all}}
 			if todo, err := c.worthwhile(p, j.known); err != nil || todo {

@@ -101,6 +101,7 @@ func (b *Billing) readRuns(ctx context.Context, q querier) (*runs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read failures of close runs: %w", err)
 	}
+	b.runs.Store(all)
 	return all, nil
 }
 
@@ -190,12 +191,14 @@ type state struct {
 	from     time.Time // as in pending
 	known    bool      // it has a row in billing.accounts
 	explicit passage
+	own      bool  // it has terms of its own
 	terms    int64 // the newest version of anybody's terms
 	ended    bool  // a run for all accounts has ended that runs doesn't know as ended
 }
 
 const sqlState = `
 SELECT a.pending_from, a.account IS NOT NULL, c.through_at, c.watermark, c.taken_at,
+       EXISTS (SELECT FROM billing.terms t WHERE t.account = $1),
        (SELECT COALESCE(max(t.n), 0) FROM billing.terms t),
        EXISTS (
            SELECT FROM billing.close_run_ends e
@@ -220,7 +223,7 @@ func scanState(row pgx.Row) (state, error) {
 	var s state
 	var from, end, taken *time.Time
 	var w *int64
-	if err := row.Scan(&from, &s.known, &end, &w, &taken, &s.terms, &s.ended); err != nil {
+	if err := row.Scan(&from, &s.known, &end, &w, &taken, &s.own, &s.terms, &s.ended); err != nil {
 		return state{}, fmt.Errorf("read the state of the account: %w", err)
 	}
 	s.from, s.explicit = utc(from), passageOf(end, w, taken)
@@ -247,57 +250,67 @@ type known struct {
 
 // hold takes the account's lock until the end of the transaction and reads its view.
 func (b *Billing) hold(ctx context.Context, tx pgx.Tx, account string, before known) (*view, error) {
-	all := before.runs
-	if all == nil {
-		all = &runs{}
+	v := &view{account: account, runs: before.runs}
+	if v.runs == nil {
+		v.runs = b.knownRuns()
 	}
-	batch := &pgx.Batch{}
-	batch.Queue(sqlHoldAccount, account)
-	batch.Queue(sqlState, account, all.open, all.newest)
-	results := tx.SendBatch(ctx, batch)
-	_, err := results.Exec()
-	v := &view{account: account, line: before.line, runs: all}
-	if err == nil {
-		v.state, err = scanState(results.QueryRow())
-	}
-	if e := results.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
+	var reads writes
+	reads.exec(nil, sqlHoldAccount, account)
+	reads.query(func(rows pgx.Rows) error {
+		var err error
+		v.state, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (state, error) { return scanState(row) })
+		return err
+	}, sqlState, account, v.runs.open, v.runs.newest)
+	if err := reads.send(ctx, tx); err != nil {
 		return nil, err
 	}
-	if before.line == nil || v.terms != before.terms || v.ended {
-		k, err := b.readBook(ctx, tx, account)
+	return v, b.complete(ctx, tx, v, before)
+}
+
+// complete fills in a view of which the state was read, reading again what isn't known as it is now.
+func (b *Billing) complete(ctx context.Context, q querier, v *view, before known) (err error) {
+	if v.ended {
+		if v.runs, err = b.readRuns(ctx, q); err != nil {
+			return err
+		}
+	}
+	defaults := b.defaults.Load()
+	switch {
+	case before.line != nil && v.terms == before.terms:
+		v.line = before.line
+	case !v.own && defaults != nil && v.terms == defaults.newest:
+		v.line = defaults.defaults
+	default:
+		k, err := b.readBook(ctx, q, v.account)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if v.runs, err = b.readRuns(ctx, tx); err != nil {
-			return nil, err
-		}
-		v.line = k.timeline(account)
+		v.line = k.timeline(v.account)
 	}
 	if v.cal, err = v.line.calendar(); err != nil {
-		return nil, err
+		return err
 	}
-	v.closed, err = v.runs.closed(v.line, account, v.explicit)
-	return v, err
+	v.closed, err = v.runs.closed(v.line, v.account, v.explicit)
+	return err
+}
+
+// knownRuns are the runs as they were read last; none if they weren't yet.
+func (b *Billing) knownRuns() *runs {
+	if all := b.runs.Load(); all != nil {
+		return all
+	}
+	return &runs{}
 }
 
 // ClosedThrough returns the end of the last closed cycle of an account and the watermark of its
 // close. The instant is zero if no cycle is closed.
 func (b *Billing) ClosedThrough(ctx context.Context, account string) (end time.Time, watermark int64, err error) {
-	k, err := b.readBook(ctx, b.pool, account)
-	if err != nil {
+	v := &view{account: account, runs: b.knownRuns()}
+	if v.state, err = b.readState(ctx, b.pool, v.runs, account); err != nil {
 		return time.Time{}, 0, wrap(err, "closed through")
 	}
-	all, err := b.readRuns(ctx, b.pool)
-	if err != nil {
+	if err := b.complete(ctx, b.pool, v, known{}); err != nil {
 		return time.Time{}, 0, wrap(err, "closed through")
 	}
-	s, err := b.readState(ctx, b.pool, all, account)
-	if err != nil {
-		return time.Time{}, 0, wrap(err, "closed through")
-	}
-	closed, err := all.closed(k.timeline(account), account, s.explicit)
-	return closed.end, closed.watermark, wrap(err, "closed through")
+	return v.closed.end, v.closed.watermark, nil
 }

@@ -67,7 +67,12 @@ func (b *Billing) readBook(ctx context.Context, q querier, accounts ...string) (
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read terms: %w", err)
 	}
+	if old := b.defaults.Load(); old != nil && old.newest == k.newest {
+		k.defaults = old.defaults // with the calendars that it has computed
+		return k, nil
+	}
 	k.defaults = &timeline{history: defaults}
+	b.defaults.Store(&book{newest: k.newest, defaults: k.defaults})
 	return k, nil
 }
 
