@@ -117,11 +117,8 @@ func (s *server) withMeasures(ctx context.Context, o wire.Options) (wire.Options
 
 func (s *server) recordAdjustmentsDoc() doc {
 	adjustment := eventSchema(true)
-	example := map[string]any{
-		"id": "adj-2026-001", "source": "finance", "stream": "order-1234", "type": "adjustment.goodwill", "account": "acme",
-		"occurred_at": "2026-02-03T10:00:00Z", "currency": "USD", "amount": "-5.00",
-		"reason": "parcel arrived late", "reference": "ticket 4711", "maker": "jane.doe",
-	}
+	const one = `{"id":"adj-2026-001","source":"finance","stream":"order-1234","type":"adjustment.goodwill","account":"acme","occurred_at":"2026-02-03T10:00:00Z",
+ "currency":"USD","amount":"-5.00","reason":"parcel arrived late","reference":"ticket 4711","maker":"jane.doe"}`
 	return doc{
 		id: "record-adjustments", tag: tagRecord, summary: "Record adjustments",
 		text:    "An adjustment is an event that a person makes, with a reason, a reference and its maker, and without a sequence number. One is answered as one event is. Of an array, at most 1,000, all are recorded or none.",
@@ -130,7 +127,7 @@ func (s *server) recordAdjustmentsDoc() doc {
 		answers: s.recordedAnswers(),
 		body: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {
 			Schema:  &huma.Schema{OneOf: []*huma.Schema{adjustment, {Type: huma.TypeArray, Items: adjustment}}},
-			Example: example,
+			Example: example(one),
 		}}},
 	}
 }

@@ -181,10 +181,8 @@ func (s *server) aggregateDoc() doc {
 				"Ledger-Truncated": {Description: "true if there are more groups than the limit", Schema: &huma.Schema{Type: huma.TypeBoolean}},
 			},
 			Content: map[string]*huma.MediaType{
-				"application/json": {Schema: object, Example: map[string]any{
-					"rows": []any{map[string]any{"month": "2026-01", "country": "US", "currency": "USD", "amount": "10250.75", "count": 812}},
-					"more": false, "zone": "UTC", "as_of": map[string]any{"n": 91, "position": 123456, "taken_at": "2026-02-01T08:00:00.123456Z"},
-				}},
+				"application/json": {Schema: object, Example: example(
+					`{"rows":[{"month":"2026-01","country":"US","currency":"USD","amount":"10250.75","count":812}],"more":false,"zone":"UTC","as_of":{"n":91,"position":123456,"taken_at":"2026-02-01T08:00:00.123456Z"}}`)},
 				"text/csv": {Schema: &huma.Schema{Type: huma.TypeString}, Example: "month,country,currency,amount,count\n2026-01,US,USD,10250.75,812\n"},
 			},
 		}},

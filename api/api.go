@@ -17,6 +17,7 @@ import (
 	"deltaledger/billing"
 	"deltaledger/export"
 	"deltaledger/ledger"
+	"deltaledger/reconcile"
 )
 
 // Config is what New needs.
@@ -24,6 +25,8 @@ type Config struct {
 	Ledger   *ledger.Ledger
 	Billing  *billing.Billing
 	Exporter *export.Exporter
+	// Reconciler finds what is wrong and heals what is late.
+	Reconciler *reconcile.Reconciler
 
 	// Logger gets one line for each request, and the causes of errors that callers aren't told. Nil:
 	// nothing is logged.
@@ -43,23 +46,25 @@ type Config struct {
 
 // server holds what the handlers use.
 type server struct {
-	ledger   *ledger.Ledger
-	billing  *billing.Billing
-	exporter *export.Exporter
-	log      *slog.Logger
-	version  string
-	hosts    []string
-	now      func() time.Time
-	random   io.Reader
-	silence  time.Duration
-	router   *chi.Mux
-	api      huma.API
+	ledger     *ledger.Ledger
+	billing    *billing.Billing
+	exporter   *export.Exporter
+	reconciler *reconcile.Reconciler
+	log        *slog.Logger
+	version    string
+	hosts      []string
+	now        func() time.Time
+	random     io.Reader
+	silence    time.Duration
+	router     *chi.Mux
+	api        huma.API
+	order      []string // ids of the operations as they stand in the table, for the page
 }
 
 // New makes the handler of the whole API. Listen with NewServer, whose timeouts suit it.
 func New(c Config) (http.Handler, error) {
-	if c.Ledger == nil || c.Billing == nil || c.Exporter == nil {
-		return nil, fmt.Errorf("new api: Ledger, Billing and Exporter must be given: %w", ledger.ErrInvalid)
+	if c.Ledger == nil || c.Billing == nil || c.Exporter == nil || c.Reconciler == nil {
+		return nil, fmt.Errorf("new api: Ledger, Billing, Exporter and Reconciler must be given: %w", ledger.ErrInvalid)
 	}
 	s := newServer(c)
 	if err := s.pages(); err != nil {
@@ -70,7 +75,7 @@ func New(c Config) (http.Handler, error) {
 
 func newServer(c Config) *server {
 	s := &server{
-		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, log: c.Logger, version: c.Version,
+		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, log: c.Logger, version: c.Version,
 		now: c.Now, random: c.Random, silence: c.Silence, router: chi.NewRouter(),
 	}
 	for _, host := range c.Hosts {
@@ -97,6 +102,7 @@ func newServer(c Config) *server {
 	s.api = humachi.New(s.router, description(s.version))
 	s.api.UseMiddleware(s.oneOfEach)
 	s.routes()
+	s.describeSchemas()
 	return s
 }
 
@@ -122,6 +128,9 @@ func (s *server) routes() {
 	route(s, "GET /v1/invoices/{id}/lines", getInvoiceLinesDoc(), s.getInvoiceLines)
 	route(s, "GET /v1/invoices/{id}/events", getInvoiceEventsDoc(), s.getInvoiceEvents)
 	route(s, "POST /v1/invoices/{id}/void", voidDoc(), s.voidInvoice)
+
+	route(s, "POST /v1/reconciliations", reconcileDoc(), s.reconcile)
+	route(s, "GET /v1/findings", listFindingsDoc(), s.listFindings)
 
 	route(s, "GET /v1/exports/months", listMonthsDoc(), s.listMonths)
 	route(s, "GET /v1/exports/months/{month}.csv", monthCSVDoc(), s.monthCSV)

@@ -12,11 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"deltaledger/api"
 	"deltaledger/billing"
 	"deltaledger/export"
 	"deltaledger/ledger"
 	"deltaledger/migrations/pgtest"
+	"deltaledger/reconcile"
 )
 
 // service is a running server of a ledger of its own.
@@ -33,13 +36,19 @@ type service struct {
 // start runs a server. now is the clock of billing and export; zero: the system's.
 func start(t testing.TB, now time.Time, change func(*api.Config)) *service {
 	t.Helper()
+	return startOn(t, now, change, func(db *pgtest.DB) *pgxpool.Pool { return db.App })
+}
+
+// startOn is start with a pool of the test's own.
+func startOn(t testing.TB, now time.Time, change func(*api.Config), pool func(*pgtest.DB) *pgxpool.Pool) *service {
+	t.Helper()
 	s := &service{t: t, db: pgtest.New(t), log: &lockedBuffer{}}
 	clock := time.Now
 	if !now.IsZero() {
 		clock = func() time.Time { return now }
 	}
 	var err error
-	if s.l, err = ledger.Open(t.Context(), ledger.Config{Pool: s.db.App}); err != nil {
+	if s.l, err = ledger.Open(t.Context(), ledger.Config{Pool: pool(s.db)}); err != nil {
 		t.Fatal(err)
 	}
 	if s.b, err = billing.New(s.l, billing.Options{Now: clock}); err != nil {
@@ -48,8 +57,12 @@ func start(t testing.TB, now time.Time, change func(*api.Config)) *service {
 	if s.e, err = export.New(s.l, export.Options{Now: clock}); err != nil {
 		t.Fatal(err)
 	}
+	reconciler, err := reconcile.New(s.l, s.b, reconcile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := api.Config{
-		Ledger: s.l, Billing: s.b, Exporter: s.e, Version: "test",
+		Ledger: s.l, Billing: s.b, Exporter: s.e, Reconciler: reconciler, Version: "test",
 		Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
 	if change != nil {

@@ -3,13 +3,13 @@ package api
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -20,6 +20,7 @@ import (
 type stream struct {
 	format wire.Format
 	body   io.Reader
+	sent   *sentBody // what body reads from
 	close  func()
 }
 
@@ -29,11 +30,11 @@ func openStream(ctx huma.Context) (stream, *Problem) {
 	if p != nil {
 		return stream{}, p
 	}
-	raw := &sentBody{ctx: ctx.Context(), r: ctx.BodyReader()}
+	raw := &sentBody{r: ctx.BodyReader()}
 	encoding := strings.ToLower(strings.TrimSpace(ctx.Header("Content-Encoding")))
 	switch encoding {
 	case "", "identity":
-		return stream{format, raw, func() {}}, nil
+		return stream{format, raw, raw, func() {}}, nil
 	case "gzip", "x-gzip", "zstd":
 	default:
 		p := unsupported.problem("Content-Encoding %s is not supported: send gzip, zstd, or the body as it is", shorten(encoding))
@@ -56,7 +57,7 @@ func openStream(ctx huma.Context) (stream, *Problem) {
 	if err != nil {
 		return stream{}, problemOf(&unpackError{encoding, err}, "body")
 	}
-	return stream{format, &unpackedBody{encoding, unpacked}, func() { unpacked.Close() }}, nil
+	return stream{format, &unpackedBody{encoding, unpacked}, raw, func() { unpacked.Close() }}, nil
 }
 
 // formatOf is the format of a media type; that of a request without one is JSON.
@@ -75,10 +76,11 @@ func formatOf(contentType string) (wire.Format, *Problem) {
 	return format, nil
 }
 
-// sentBody tells errors of reading a body from those of recording it.
+// sentBody tells errors of reading a body from those of recording it. It keeps the first: the server ends
+// the context of a request whose connection fails, and that may be noticed before.
 type sentBody struct {
-	ctx context.Context
-	r   io.Reader
+	r      io.Reader
+	failed atomic.Pointer[Problem]
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
@@ -87,7 +89,9 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return n, cutOff(err)
+		p := cutOff(err)
+		b.failed.CompareAndSwap(nil, p)
+		return n, p
 	}
 	return n, err
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -78,13 +79,13 @@ type docsField struct {
 	Required               bool
 }
 
-func newDocsPage(o *huma.OpenAPI) (*docsPage, error) {
+func newDocsPage(o *huma.OpenAPI, order []string) (*docsPage, error) {
 	p := &docsPage{
 		Title: o.Info.Title, Version: o.Info.Version, Overview: markdown(o.Info.Description),
 		CSS: template.CSS(docsCSS), Problems: kinds(), policy: stylePolicy(docsCSS),
 	}
 	for _, tag := range o.Tags {
-		p.Groups = append(p.Groups, docsGroup{Name: tag.Name, Text: tag.Description, Operations: operationsOf(o, tag.Name)})
+		p.Groups = append(p.Groups, docsGroup{Name: tag.Name, Text: tag.Description, Operations: operationsOf(o, tag.Name, order)})
 	}
 	schemas := o.Components.Schemas.Map()
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {
@@ -109,20 +110,19 @@ func (p *docsPage) render(base string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// operationsOf are the operations of a tag, shorter paths first, reading before writing.
-func operationsOf(o *huma.OpenAPI, tag string) []docsOperation {
+// operationsOf are the operations of a tag, in the order of their ids.
+func operationsOf(o *huma.OpenAPI, tag string, order []string) []docsOperation {
 	var all []docsOperation
-	for _, path := range slices.Sorted(maps.Keys(o.Paths)) {
-		item := o.Paths[path]
-		for _, of := range []struct {
-			method string
-			op     *huma.Operation
-		}{{http.MethodPost, item.Post}, {http.MethodGet, item.Get}} {
-			if of.op != nil && slices.Contains(of.op.Tags, tag) {
-				all = append(all, describeOperation(of.method, path, of.op))
+	for path, item := range o.Paths {
+		for method, op := range map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post} {
+			if op != nil && slices.Contains(op.Tags, tag) {
+				all = append(all, describeOperation(method, path, op))
 			}
 		}
 	}
+	slices.SortFunc(all, func(a, b docsOperation) int {
+		return cmp.Compare(slices.Index(order, a.ID), slices.Index(order, b.ID))
+	})
 	return all
 }
 
@@ -147,7 +147,7 @@ func describeOperation(method, path string, op *huma.Operation) docsOperation {
 		d.Bodies = bodiesOf(op.RequestBody)
 		for _, b := range d.Bodies {
 			if b.MediaType == "application/json" {
-				d.headers, d.data = "Content-Type: application/json", compact(b.Example)
+				d.headers, d.data = "Content-Type: application/json", b.Example
 			}
 		}
 	}
@@ -221,19 +221,16 @@ func exampleText(v any) string {
 		return v
 	case []string:
 		return strings.Join(v, ",")
+	case json.RawMessage:
+		var b bytes.Buffer
+		if err := json.Indent(&b, v, "", "  "); err != nil {
+			return string(v)
+		}
+		return b.String()
 	}
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Sprint(v)
 	}
 	return string(b)
-}
-
-// compact takes the line breaks out of an example in JSON.
-func compact(example string) string {
-	var b bytes.Buffer
-	if err := json.Compact(&b, []byte(example)); err != nil {
-		return example
-	}
-	return b.String()
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"html/template"
 	"maps"
 	"slices"
@@ -89,7 +90,7 @@ func typeOf(s *huma.Schema) string {
 // fieldsOf lists the properties of an object and, below them, those of objects without a name.
 func fieldsOf(s *huma.Schema, prefix string) []docsField {
 	var fields []docsField
-	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+	for _, name := range inReadingOrder(s) {
 		if name == "$schema" {
 			continue
 		}
@@ -109,17 +110,35 @@ func fieldsOf(s *huma.Schema, prefix string) []docsField {
 			fields = append(fields, fieldsOf(of, below)...)
 		}
 	}
-	// What must be given comes first; otherwise the order of the names stays.
-	slices.SortStableFunc(fields, func(a, b docsField) int {
-		switch {
-		case strings.Contains(a.Name, ".") || strings.Contains(b.Name, "."), a.Required == b.Required:
-			return 0
-		case a.Required:
-			return -1
-		}
-		return 1
-	})
 	return fields
+}
+
+// leading are the properties that say what a thing is, which readers look for first.
+func leading() []string {
+	return []string{
+		"type", "title", "status", "position", "id", "number", "source", "stream", "seqn", "event_type", "account", "occurred_at", "recorded_at", "currency", "amount", "quantity",
+		"measures", "dimensions", "recorded", "duplicate", "conflict", "invalid", "refused", "watermark", "name", "month",
+	}
+}
+
+// inReadingOrder sorts the names of properties: those that must be given, then those that say what it is,
+// then by name.
+func inReadingOrder(s *huma.Schema) []string {
+	first := leading()
+	rank := func(name string) (optional, place int) {
+		if !slices.Contains(s.Required, name) {
+			optional = 1
+		}
+		if place = slices.Index(first, name); place < 0 {
+			place = len(first)
+		}
+		return optional, place
+	}
+	return slices.SortedFunc(maps.Keys(s.Properties), func(a, b string) int {
+		aOptional, aPlace := rank(a)
+		bOptional, bPlace := rank(b)
+		return cmp.Or(cmp.Compare(aOptional, bOptional), cmp.Compare(aPlace, bPlace), cmp.Compare(a, b))
+	})
 }
 
 // markdown makes HTML of the little of CommonMark that the descriptions use: paragraphs, lists, bold and

@@ -189,8 +189,8 @@ func problemOfKind(err error) *Problem {
 		p = malformed.problem("the body ends too early")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		p = tooSlow.problem("the client was silent for too long")
-	case errors.Is(err, ledger.ErrBusy):
-		p = busy.problem("%s", err.Error())
+	case errors.Is(err, context.Canceled):
+		p = busy.problem("the request was given up, by the client or because the server stops")
 		p.retryAfter = retrySoon
 	case pg.IsUnavailable(err):
 		p = busy.problem("the database can't be reached")
@@ -198,6 +198,9 @@ func problemOfKind(err error) *Problem {
 	case pg.IsTimeout(err), errors.Is(err, context.DeadlineExceeded), pg.IsRetryable(err):
 		p = busy.problem("the database took too long; ask for less, or ask again later")
 		p.retryAfter, p.causeNotForCallers = retrySoon, err
+	case errors.Is(err, ledger.ErrBusy):
+		p = busy.problem("%s", err.Error())
+		p.retryAfter = retrySoon
 	case pg.IsUndefined(err):
 		p = busy.problem("the database isn't migrated to this version")
 		p.retryAfter, p.causeNotForCallers = retrySoon, err
@@ -240,7 +243,10 @@ func ofFramework(ctx huma.Context, _ string, v any) (any, error) {
 			}
 			p.Errors = append(p.Errors, FieldDetail{Location: e.Location, Message: e.Message, Value: shorten(e.Value)})
 		}
-		if p.Status >= http.StatusInternalServerError {
+		if v.Detail == "cannot read request body" { // an error of the connection, not of the server
+			p = malformed.problem("the body broke off")
+			p.RequestID = requestID(ctx.Context())
+		} else if p.Status >= http.StatusInternalServerError {
 			p.Errors = nil // it may tell about the inside
 		} else if p.Detail == "validation failed" && len(p.Errors) > 0 {
 			p.Detail = strings.TrimSpace(p.Errors[0].Location + ": " + p.Errors[0].Message)

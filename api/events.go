@@ -96,7 +96,7 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 	if err != nil {
 		return nil, err
 	}
-	intake := intake{s: s, format: in.stream.format, options: options, atomic: in.Atomic}
+	intake := intake{s: s, sent: in.stream.sent, format: in.stream.format, options: options, atomic: in.Atomic}
 	if in.Outcomes == "all" {
 		return intake.each(ctx, body)
 	}
@@ -193,6 +193,7 @@ func (s *server) appendOne(ctx context.Context, event ledger.Event) (*recordEven
 // intake records the events of one request.
 type intake struct {
 	s       *server
+	sent    *sentBody // nil: the body was read before
 	format  wire.Format
 	options wire.Options
 	atomic  bool
@@ -231,8 +232,12 @@ func (in *intake) failed(err error) *Problem {
 	if errors.Is(err, ledger.ErrAtomic) {
 		p = refused.problem("%d events are invalid and %d in conflict", in.answer.Invalid, in.answer.Conflict)
 	} else {
-		original := problemOf(err, "body")
-		copied := *original // the original may be shared with who reads the body
+		if in.sent != nil {
+			if broken := in.sent.failed.Load(); broken != nil {
+				err = broken
+			}
+		}
+		copied := *problemOf(err, "body") // the original may be shared with who reads the body
 		p = &copied
 	}
 	if in.answer.Summary != (wire.Summary{}) {

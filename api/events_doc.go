@@ -1,6 +1,10 @@
 package api
 
-import "github.com/danielgtaylor/huma/v2"
+import (
+	"encoding/json"
+
+	"github.com/danielgtaylor/huma/v2"
+)
 
 func (s *server) recordEventsDoc() doc {
 	return doc{
@@ -26,18 +30,15 @@ func (s *server) recordedAnswers() map[string]*huma.Response {
 			Description: "Many events: what became of them. One event: it was recorded before, with the same content",
 			Content: map[string]*huma.MediaType{"application/json": {
 				Schema: &huma.Schema{OneOf: []*huma.Schema{many, one}},
-				Example: map[string]any{
-					"recorded": 541, "duplicate": 2, "conflict": 0, "invalid": 1, "watermark": 123456,
-					"problems":           []any{map[string]any{"line": 17, "id": "order-1234-7", "status": "invalid", "field": "amount", "value": "12,50", "rule": "must be a plain decimal"}},
-					"problems_truncated": false,
-				},
+				Example: example(`{"recorded":541,"duplicate":2,"conflict":0,"invalid":1,"watermark":123456,"problems":[
+ {"line":17,"id":"order-1234-7","status":"invalid","field":"amount","value":"12,50","rule":"must be a plain decimal"}],"problems_truncated":false}`),
 			}},
 		},
 		"201": {
 			Description: "One event: it is recorded",
 			Content: map[string]*huma.MediaType{"application/json": {
 				Schema:  one,
-				Example: map[string]any{"status": "recorded", "source": "orders", "id": "order-1234-7", "position": 123456},
+				Example: example(`{"status":"recorded","source":"orders","id":"order-1234-7","position":123456}`),
 			}},
 		},
 	}
@@ -52,7 +53,7 @@ func eventsBody() *huma.RequestBody {
 		Content: map[string]*huma.MediaType{
 			"application/json": {
 				Schema:  &huma.Schema{OneOf: []*huma.Schema{event, {Type: huma.TypeArray, Items: event}}},
-				Example: eventExample(),
+				Example: example(exampleEvent),
 			},
 			"application/x-ndjson": {
 				Schema:  &huma.Schema{Type: huma.TypeString, Description: "One event as a JSON object on each line, in UTF-8"},
@@ -74,14 +75,12 @@ const exampleCSV = `id,source,stream,seqn,type,account,occurred_at,currency,amou
 order-1234-1,orders,order-1234,1,order.placed,acme,2026-01-31T20:15:00Z,USD,120.00,US
 `
 
-func eventExample() map[string]any {
-	return map[string]any{
-		"id": "order-1234-7", "source": "orders", "stream": "order-1234", "seqn": 7, "type": "order.returned",
-		"account": "acme", "occurred_at": "2026-01-31T23:59:59.123456-05:00", "currency": "USD", "amount": "-12.50", "quantity": "-1",
-		"dimensions": map[string]any{"partner": "pub-7", "campaign": "winter", "country": "US"},
-		"payload":    map[string]any{"reason": "damaged"},
-	}
-}
+const exampleEvent = `{"id":"order-1234-7","source":"orders","stream":"order-1234","seqn":7,"type":"order.returned","account":"acme",
+ "occurred_at":"2026-01-31T23:59:59.123456-05:00","currency":"USD","amount":"-12.50","quantity":"-1",
+ "dimensions":{"partner":"pub-7","campaign":"winter","country":"US"},"payload":{"reason":"damaged"}}`
+
+// example is an example in JSON, which keeps the order of its keys.
+func example(text string) json.RawMessage { return json.RawMessage(text) }
 
 // eventSchema describes an event, or an adjustment, as it is sent.
 func eventSchema(adjustment bool) *huma.Schema {

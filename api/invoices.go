@@ -227,6 +227,6 @@ func voidDoc() doc {
 		id: "void-invoice", tag: tagBill, summary: "Void an invoice",
 		text:    "From then on the invoice doesn't count. It stays as it is, with its number; the void is a record beside it. An invoice that is void already is a conflict.",
 		fails:   []kind{notFound, conflicting, tooLarge, unsupported},
-		example: map[string]any{"outcome": "rebill", "why": "wrong terms", "by": "jane.doe"},
+		example: example(`{"outcome":"rebill","why":"wrong terms","by":"jane.doe"}`),
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/shopspring/decimal"
 
 	"deltaledger/billing"
 	"deltaledger/ledger"
 	"deltaledger/ledger/wire"
+	"deltaledger/reconcile"
 )
 
 // description is the head of the OpenAPI document and how the framework works.
@@ -29,7 +31,7 @@ func description(version string) huma.Config {
 				{Name: tagExport, Description: "Files of business months, which never change once they are frozen."},
 				{Name: tagOperate, Description: "For whoever runs the service."},
 			},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
+			Components: &huma.Components{Schemas: schemas()},
 		},
 		Formats:                      map[string]huma.Format{"application/json": strictJSON(), "json": strictJSON()},
 		DefaultFormat:                "application/json",
@@ -56,17 +58,37 @@ const overview = `An immutable financial ledger with billing.
 * Whatever isn't a success is a problem document (RFC 9457) with the request's id. Everything that changes something may safely be sent again.
 * Unknown parameters and fields, and those given twice, are refused.`
 
+// schemas is the registry of the named schemas. Numbers that cross JSON as text look like text.
+func schemas() huma.Registry {
+	r := huma.NewMapRegistry(schemaPrefix, schemaName)
+	for _, t := range []reflect.Type{reflect.TypeFor[ledger.Amount](), reflect.TypeFor[billing.Money](), reflect.TypeFor[decimal.Decimal]()} {
+		r.RegisterTypeAlias(t, reflect.TypeFor[decimalText]())
+	}
+	return r
+}
+
+// decimalText is how a decimal number crosses JSON.
+type decimalText string
+
+// Schema describes it for the OpenAPI document.
+func (decimalText) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "decimal", Pattern: `^-?[0-9]+(\.[0-9]+)?$`, Examples: []any{"-12.50"}}
+}
+
 // schemaName names the schemas of types that have the same name in their packages, or a better one here.
 func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch t {
 	case reflect.TypeFor[ledger.Row]():
 		return "RecordedEvent"
 	case reflect.TypeFor[wire.Summary]():
 		return "IngestSummary"
+	case reflect.TypeFor[reconcile.Result]():
+		return "ReconcileAnswer"
 	case reflect.TypeFor[wire.Problem]():
 		return "EventProblem"
-	case reflect.TypeFor[billing.Problem]():
-		return "TermsProblem"
 	}
 	return huma.DefaultSchemaNamer(t, hint)
 }

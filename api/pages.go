@@ -32,7 +32,7 @@ func (s *server) pages() error {
 	if err != nil {
 		return err
 	}
-	page, err := newDocsPage(s.api.OpenAPI())
+	page, err := newDocsPage(s.api.OpenAPI(), s.order)
 	if err != nil {
 		return fmt.Errorf("make the page of the API: %w", err)
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -21,7 +22,7 @@ type doc struct {
 	answers map[string]*huma.Response
 	fails   []kind            // besides those that every route may meet
 	body    *huma.RequestBody // of a route that reads its body itself
-	example any               // of a JSON request body
+	example json.RawMessage   // of a JSON request body
 	maxBody int64             // bytes of a JSON request body; 0: 64 KiB
 }
 
@@ -58,6 +59,7 @@ func route[I, O any](s *server, pattern string, d doc, handler func(context.Cont
 		}
 		return out, nil
 	})
+	s.order = append(s.order, d.id)
 	described := operationAt(s.api.OpenAPI(), method, path)
 	if d.body != nil {
 		described.RequestBody = d.body

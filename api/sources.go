@@ -56,6 +56,6 @@ func declareSourceDoc() doc {
 		id: "declare-source", tag: tagRecord, summary: "Declare a source",
 		text:    "Or change its declaration. Declaring again what is declared changes nothing.",
 		fails:   []kind{conflicting, tooLarge, unsupported},
-		example: map[string]any{"name": "orders", "numbering": "stream", "by": "jane.doe"},
+		example: example(`{"name":"orders","numbering":"stream","by":"jane.doe"}`),
 	}
 }

@@ -123,19 +123,15 @@ func setTermsDoc() doc {
 		},
 		Required: []string{"charges"},
 	}
-	example := map[string]any{
-		"account": "acme", "effective_from": "2026-02-01", "cadence": "monthly", "anchor": "2026-01-01", "zone": "Europe/London", "grace": "48h", "group_by": "account",
-		"charges": []any{
-			map[string]any{"name": "sales", "measure": "amount", "types": []any{"order.placed", "order.returned"}, "model": "sum"},
-			map[string]any{"name": "fee", "measure": "amount", "model": "percentage", "rate": "2.5"},
-		},
-	}
+	const terms = `{"account":"acme","effective_from":"2026-02-01","cadence":"monthly","anchor":"2026-01-01","zone":"Europe/London","grace":"48h","group_by":"account","charges":[
+ {"name":"sales","measure":"amount","types":["order.placed","order.returned"],"model":"sum"},
+ {"name":"fee","measure":"amount","model":"percentage","rate":"2.5"}]}`
 	return doc{
 		id: "set-terms", tag: tagBill, summary: "Record terms",
 		text:  "Terms are only added. A version takes effect at the first boundary of a cycle that isn't before effective_from and isn't closed yet. Terms that are word for word the newest ones are not recorded again.",
 		fails: []kind{tooLarge, unsupported},
 		body: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"application/json": {Schema: schema, Example: example},
+			"application/json": {Schema: schema, Example: example(terms)},
 		}},
 	}
 }

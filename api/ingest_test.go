@@ -1,0 +1,284 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"deltaledger/api"
+)
+
+const ndjson = "application/x-ndjson"
+
+// lines are n events as NDJSON, of the numbers from on.
+func lines(from, n int) string {
+	var b strings.Builder
+	for i := from; i < from+n; i++ {
+		b.WriteString(event(fmt.Sprintf("e%d", i), i, "amount", `"1.25"`))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// counts is what an answer says of many events.
+func counts(t *testing.T, a answer) string {
+	t.Helper()
+	return fmt.Sprintf("%s/%s/%s/%s", a.at(t, "recorded"), a.at(t, "duplicate"), a.at(t, "conflict"), a.at(t, "invalid"))
+}
+
+// recorded is how many events the ledger holds.
+func (s *service) recorded() (n int) {
+	s.t.Helper()
+	if err := s.db.Super.QueryRow(s.t.Context(), "SELECT count(*) FROM ledger.events").Scan(&n); err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func TestIngestStream(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	body := lines(1, 50_000)
+	a := s.want(s.post("/v1/events", body, "Content-Type", ndjson), 200)
+	if counts(t, a) != "50000/0/0/0" || a.at(t, "watermark") == "0" {
+		t.Errorf("%s", a.body)
+	}
+	if a = s.want(s.post("/v1/events", body, "Content-Type", ndjson), 200); counts(t, a) != "0/50000/0/0" {
+		t.Errorf("%s", a.body)
+	}
+	sum := s.want(s.get("/v1/aggregates?measure=amount"), 200)
+	if sum.at(t, "rows.0.amount") != "62500" || sum.at(t, "rows.0.count") != "50000" || sum.at(t, "rows.0.currency") != "USD" {
+		t.Errorf("%s", sum.body)
+	}
+}
+
+func TestIngestProblems(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	s.want(s.post("/v1/events", event("e1", 1)), 201)
+	body := lines(2, 2) + event("e4", 4, "amount", `"12,50"`) + "\nnonsense\n" + event("e1", 1, "amount", `"9"`) + "\n" + lines(5, 1)
+	a := s.want(s.post("/v1/events", body, "Content-Type", ndjson), 200)
+	if counts(t, a) != "3/0/1/2" {
+		t.Fatalf("%s", a.body)
+	}
+	for path, want := range map[string]string{
+		"problems.0.line": "3", "problems.0.id": "", "problems.0.field": "amount", "problems.0.value": "12,50", "problems.0.status": "invalid",
+		"problems.1.line": "4", "problems.1.field": "event",
+		"problems.2.line": "5", "problems.2.id": "e1", "problems.2.status": "conflict", "problems.2.differs.0": "amount",
+		"problems_truncated": "false",
+	} {
+		if got := a.at(t, path); got != want {
+			t.Errorf("%s is %q, want %q\n%s", path, got, want, a.body)
+		}
+	}
+	many := s.want(s.post("/v1/events", strings.Repeat("x\n", 1500), "Content-Type", ndjson), 200)
+	if n := len(many.object(t)["problems"].([]any)); n != 1000 || many.at(t, "problems_truncated") != "true" || many.at(t, "invalid") != "1500" {
+		t.Errorf("%d problems", n)
+	}
+}
+
+func TestIngestAtomic(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	for name, bad := range map[string]string{"no event": "nonsense", "a rule": event("e9", 9, "currency", `"XQZ"`)} {
+		for _, query := range []string{"?atomic=true", "?atomic=true&outcomes=all"} {
+			a := s.want(s.post("/v1/events"+query, lines(1, 3)+bad+"\n", "Content-Type", ndjson), 422)
+			if a.at(t, "type") != "/docs#problem-atomic" || a.at(t, "summary.refused") != "3" || a.at(t, "summary.invalid") != "1" || a.at(t, "problems.0.line") != "4" {
+				t.Errorf("%s%s: %s", name, query, a.body)
+			}
+		}
+	}
+	if n := s.recorded(); n != 0 {
+		t.Fatalf("%d events recorded", n)
+	}
+	if a := s.want(s.post("/v1/events?atomic=true", lines(1, 3), "Content-Type", ndjson), 200); counts(t, a) != "3/0/0/0" {
+		t.Errorf("%s", a.body)
+	}
+}
+
+func TestIngestOutcomes(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	first := s.want(s.post("/v1/events", event("e1", 1)), 201)
+	body := "[" + strings.Join([]string{event("e1", 1), event("e2", 2), `{"id":7}`, event("e3", 2)}, ",") + "]"
+	a := s.want(s.post("/v1/events?outcomes=all", body), 200)
+	if counts(t, a) != "1/1/1/1" || a.at(t, "watermark") == "0" {
+		t.Fatalf("%s", a.body)
+	}
+	for i, want := range []string{"duplicate", "recorded", "invalid", "conflict"} {
+		if got := a.at(t, fmt.Sprintf("outcomes.%d.status", i)); got != want {
+			t.Errorf("event %d: %s, want %s", i, got, want)
+		}
+	}
+	if a.at(t, "outcomes.0.position") != first.at(t, "position") || a.at(t, "outcomes.1.position") == "" {
+		t.Errorf("%s", a.body)
+	}
+	s.want(s.post("/v1/events?outcomes=all", lines(10, 10_001), "Content-Type", ndjson), 413)
+	s.want(s.post("/v1/events?outcomes=some", "[]"), 422)
+}
+
+func TestIngestCSVAndCompression(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	body := "id,source,stream,seqn,type,account,occurred_at,currency,amount,country,note\n" +
+		"e1,orders,o1,1,order.placed,acme,2026-01-15T12:00:00Z,USD,12.50,US,by phone\n" +
+		"e2,orders,o1,2,order.placed,acme,2026-01-15T12:00:00Z,USD,-2.50,,\n"
+	var zipped, zstandard bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := io.WriteString(z, body); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	packer, err := zstd.NewWriter(&zstandard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(packer, body); err != nil {
+		t.Fatal(err)
+	}
+	if err := packer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	query := "/v1/events?payload_columns=note"
+	if a := s.want(s.post(query, zipped.String(), "Content-Type", "text/csv", "Content-Encoding", "gzip"), 200); counts(t, a) != "2/0/0/0" {
+		t.Fatalf("%s", a.body)
+	}
+	if a := s.want(s.post(query, zstandard.String(), "Content-Type", "text/csv; charset=utf-8", "Content-Encoding", "zstd"), 200); counts(t, a) != "0/2/0/0" {
+		t.Errorf("%s", a.body)
+	}
+	if a := s.want(s.get("/v1/events/orders/e1?payload=true"), 200); a.at(t, "payload.note") != "by phone" || a.at(t, "dimensions.country") != "US" {
+		t.Errorf("%s", a.body)
+	}
+	if a := s.want(s.get("/v1/events/orders/e1"), 200); a.at(t, "payload") != "" {
+		t.Errorf("private content without asking: %s", a.body)
+	}
+	s.want(s.post(query, "[]"), 422)
+	s.want(s.post("/v1/events?payload_columns=nothere", body, "Content-Type", "text/csv"), 422)
+	s.want(s.post("/v1/events", "a,b\n1,2\n", "Content-Type", "text/csv"), 422)
+	cut := zipped.String()[:zipped.Len()-12]
+	if a := s.want(s.post(query, cut, "Content-Type", "text/csv", "Content-Encoding", "gzip"), 400); !strings.Contains(a.at(t, "detail"), "gzip") {
+		t.Errorf("%s", a.body)
+	}
+}
+
+// TestOverlappingWriters sends the same events from eight clients at once, in batches that overlap.
+func TestOverlappingWriters(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	const writers, all = 8, 4000
+	var wg sync.WaitGroup
+	totals := make([]int, writers)
+	for w := range writers {
+		wg.Go(func() {
+			for from := 1 + w*50; from <= all; from += 300 {
+				n := min(700, all-from+1)
+				a := s.post("/v1/events", lines(from, n), "Content-Type", ndjson)
+				var recorded, duplicate int
+				_, err := fmt.Sscan(a.at(t, "recorded")+" "+a.at(t, "duplicate"), &recorded, &duplicate)
+				if a.status != 200 || err != nil || recorded+duplicate != n {
+					t.Errorf("writer %d: %d %s", w, a.status, a.body)
+				}
+				totals[w] += recorded
+			}
+		})
+	}
+	wg.Wait()
+	sum := 0
+	for _, n := range totals {
+		sum += n
+	}
+	if sum != all || s.recorded() != all {
+		t.Errorf("%d were called recorded, %d are, and there are %d", sum, s.recorded(), all)
+	}
+	if a := s.get("/v1/conflicts"); len(a.object(t)["conflicts"].([]any)) != 0 {
+		t.Errorf("conflicts: %s", a.body)
+	}
+}
+
+// dial sends the head of a POST by hand, so that a test can break off its body.
+func (s *service) dial(contentType string) net.Conn {
+	s.t.Helper()
+	host := strings.TrimPrefix(s.url, "http://")
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { conn.Close() })
+	_, err = fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n", host, contentType)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
+}
+
+func chunk(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
+
+// TestClientHangsUp: whole events in front of the break may be recorded; one that was cut must not be,
+// also where what arrived of it looks like a whole one.
+func TestClientHangsUp(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	header := "id,source,stream,seqn,type,account,currency,occurred_at,amount\n"
+	row := "e%d,orders,o1,%d,order.placed,acme,USD,2026-01-15T12:00:00Z,12"
+	for contentType, body := range map[string]string{
+		"text/csv": header + fmt.Sprintf(row, 1, 1) + ".50\n" + fmt.Sprintf(row, 2, 2),
+		ndjson:     event("n1", 1, "stream", `"n"`) + "\n" + event("n2", 2, "stream", `"n"`),
+	} {
+		conn := s.dial(contentType)
+		if _, err := io.WriteString(conn, chunk(body)); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", contentType, err)
+		}
+		problem, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != 400 || !bytes.Contains(problem, []byte("broke off")) {
+			t.Errorf("%s: %d %s %v\n%s", contentType, response.StatusCode, problem, err, s.log)
+		}
+	}
+	for _, id := range []string{"e2", "n2"} {
+		s.want(s.get("/v1/events/orders/"+id), 404)
+	}
+}
+
+// TestSilentClient: a client that stops sending doesn't keep its connection for ever, and one that is
+// slow, but not silent, is waited for.
+func TestSilentClient(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, func(c *api.Config) { c.Silence = 400 * time.Millisecond })
+	conn := s.dial(ndjson)
+	for i := range 6 {
+		time.Sleep(100 * time.Millisecond) // what the test is about: being slow
+		if _, err := io.WriteString(conn, chunk(lines(i+1, 1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != 408 {
+		t.Errorf("status %d\n%s", response.StatusCode, s.log)
+	}
+}

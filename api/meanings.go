@@ -1,0 +1,168 @@
+package api
+
+import "github.com/danielgtaylor/huma/v2"
+
+// describeSchemas says what the fields mean of types that the services own and that say nothing of it
+// themselves, and takes out the framework's own schemas, which no answer has.
+func (s *server) describeSchemas() {
+	all := s.api.OpenAPI().Components.Schemas.Map()
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} {
+		delete(all, unused)
+	}
+	for name, fields := range meanings() {
+		for field, text := range fields {
+			property := all[name].Properties[field]
+			if property == nil {
+				panic("api: the schema " + name + " has no field " + field)
+			}
+			if property.Ref != "" { // beside a reference nothing else counts everywhere
+				property = &huma.Schema{AllOf: []*huma.Schema{{Ref: property.Ref}}}
+				all[name].Properties[field] = property
+			}
+			property.Description = text
+		}
+	}
+}
+
+// meanings are the descriptions of fields, by schema and field.
+func meanings() map[string]map[string]string {
+	return map[string]map[string]string{
+		"Watermark": {
+			"n":        "The watermark's own number",
+			"position": "Every position up to this one is decided",
+			"taken_at": "When the ledger's last position was read, by the clock of the database (UTC)",
+		},
+		"RecordedEvent": {
+			"position":      "The ledger's own number of the event, increasing in the order of recording, with gaps",
+			"recorded_at":   "When the ledger stored it, by the clock of the database (UTC)",
+			"id":            "Upstream identity, unique within the source",
+			"source":        "The upstream producer",
+			"stream":        "What seqn orders within the source",
+			"seqn":          "Upstream sequence number in the stream",
+			"type":          "What happened",
+			"account":       "The party that is billed",
+			"occurred_at":   "When it happened upstream (UTC)",
+			"business_date": "The date of occurred_at in the reporting zone",
+			"currency":      "ISO 4217 code of the money",
+			"amount":        "Change of the amount of money",
+			"quantity":      "Change of the quantity",
+			"measures":      "Changes of declared measures",
+			"dimensions":    "As sent, those with a column of their own among them",
+			"state":         "The absolute values that were sent",
+			"kind":          "upstream, adjustment, or made by the ledger itself: reorder or reversal",
+			"caused_by":     "Position of the event that made the ledger write this row",
+			"corrects":      "Id of the event that this one corrects",
+			"reason":        "Of an adjustment: why it was made",
+			"reference":     "Of an adjustment: the document behind it",
+			"maker":         "Of an adjustment: who made it",
+			"payload":       "Private; only where it was asked for",
+			"pii":           "Private dimensions; only where they were asked for",
+		},
+		"ConflictRow": {
+			"n":                    "The conflict's own number",
+			"detected_at":          "When it arrived (UTC)",
+			"reason":               "content: the identity was taken by other content. sequence: the place in the stream was taken",
+			"existing_position":    "Position of the recorded event that it collides with",
+			"existing_recorded_at": "When that one was recorded (UTC)",
+			"differs":              "Names of the fields that differ",
+			"content":              "What arrived, without private content",
+		},
+		"Source": {
+			"states":      "Sends states: absolute values, which the ledger turns into changes",
+			"numbering":   "What seqn counts: stream, source or none",
+			"declared_by": "Who declared it",
+			"declared_at": "UTC",
+		},
+		"StreamView": {
+			"gaps":    "Sequence numbers between the first and the last of which no event is recorded",
+			"totals":  "Of all entries",
+			"entries": "In upstream order",
+		},
+		"StreamEntry": {
+			"totals":       "Running totals, this entry included",
+			"gap_before":   "Sequence numbers missing in front of this entry",
+			"corrected_by": "Ids of the events of this stream that correct it",
+			"billed":       "Invoices that it is or was on: the live one first, then void ones",
+		},
+		"StreamDiff": {
+			"added":   "Events recorded in between, in upstream order",
+			"totals":  "Totals that changed",
+			"billing": "Events whose invoices changed",
+		},
+		"Billed": {
+			"invoice":      "Id of the invoice",
+			"number":       "With series: its number, once it is issued",
+			"cycle_start":  "Of the invoice (UTC)",
+			"cycle_end":    "Exclusive",
+			"origin_start": "Of the cycle in which the event happened (UTC)",
+			"late":         "That is another cycle than the invoice's",
+			"void":         "The invoice doesn't count",
+		},
+		"Invoice": {
+			"id":          "Fixed from the beginning",
+			"number":      "Absent until it is issued",
+			"cycle_start": "UTC",
+			"cycle_end":   "Exclusive (UTC)",
+			"stream":      "source/stream, where each stream has an invoice of its own",
+			"status":      "ready (no number yet), issued, sent, part-paid, paid or void",
+			"total":       "The sum of the lines",
+			"events":      "How many events it pins",
+			"rebills":     "The void invoice that this one replaces",
+			"rebilled_by": "The invoice that replaces this one",
+			"outcome":     "Of a void: rebill or write-off",
+			"why":         "Of a void",
+			"watermark":   "Of the close: events above it are not on the invoice",
+			"position":    "The ledger's number of the invoice",
+			"lines":       "Only where one invoice is asked for",
+		},
+		"Line": {
+			"charge":         "Name of the charge",
+			"terms":          "Version of the terms; 0 is the built-in default",
+			"definition":     "The charge as it was applied",
+			"origin_start":   "Begin of the cycle in which the events happened (UTC)",
+			"origin_end":     "Exclusive",
+			"late":           "That is another cycle than the invoice's",
+			"origin_invoice": "Of a late line: the invoice that billed that cycle first",
+			"events":         "Events that the charge selects",
+			"counted":        "Of those, the ones that count as events",
+			"added":          "Their exact sum of the measure",
+			"before_counted": "What earlier lines of the same charge and cycle counted",
+			"before":         "What they held",
+			"billed":         "What they billed",
+			"exact":          "The price before rounding",
+			"amount":         "What the line bills: the price of before and added together, rounded once, less billed",
+		},
+		"CloseAnswer": {
+			"run":       "The run's number",
+			"watermark": "Of the run: events above it don't exist for it",
+			"cycles":    "Closed with something in them",
+			"invoices":  "Written",
+			"pinned":    "Events on them",
+			"late":      "Of those, from cycles that were closed before",
+			"totals":    "Of the invoices, by currency",
+			"skipped":   "Cycles that ended by the date but are inside their grace; at most 1,000",
+			"failed":    "Accounts that were left as they were, and why",
+		},
+		"Frozen": {
+			"watermark":          "The file holds events up to this position",
+			"previous_month":     "The month frozen before it",
+			"previous_watermark": "Late rows came after it",
+			"rows":               "Without the header",
+			"late_rows":          "Of those, rows of earlier months",
+			"columns":            "In order",
+			"frozen_at":          "UTC",
+		},
+		"VoidResult": {
+			"rebill": "The invoice that stands in its place",
+		},
+		"ReconcileAnswer": {
+			"run":       "The run's id",
+			"watermark": "The answers are as of this position",
+			"since":     "Watermark of the run before: what came since was looked at",
+			"late":      "Late events found",
+			"healed":    "Of those, assigned to the next open cycle",
+			"checks":    "What was compared",
+			"findings":  "Everything that is open after the run, oldest first",
+		},
+	}
+}
