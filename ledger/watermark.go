@@ -192,8 +192,18 @@ func (l *Ledger) asOfPosition(ctx context.Context, position int64) (Watermark, e
 	if newest.Position < position {
 		return Watermark{}, invalidf("as_of", strconv.FormatInt(position, 10), "is not decided yet: the newest watermark is %d", newest.Position)
 	}
-	return Watermark{N: newest.N, Position: position, TakenAt: newest.TakenAt}, nil
+	// The first watermark that covers it: the same one whenever this is asked again.
+	w, err := l.oneWatermark(ctx, sqlWatermarkAtOrAbove, position)
+	w.Position = position
+	return w, err
 }
+
+const sqlWatermarkAtOrAbove = `
+SELECT n, position, taken_at
+FROM ledger.watermarks
+WHERE position >= $1
+ORDER BY position, n
+LIMIT 1`
 
 func (l *Ledger) asOfInstant(ctx context.Context, at time.Time) (Watermark, error) {
 	var now time.Time
