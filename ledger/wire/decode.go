@@ -40,7 +40,7 @@ type Item struct {
 type Batch struct {
 	N     int    // number of the batch, from 0, in the order of the input
 	Items []Item // in the order of the input; never empty
-	Size  int    // bytes of the input that it was made from
+	Size  int    // bytes of the input that it was made from, with what lies in front
 }
 
 // Decode reads r to its end and calls each with what it finds, in batches. Everything that can be said of

@@ -74,7 +74,8 @@ func (p *pipeline) readAll(ctx context.Context, r io.Reader, s splitter) {
 		}
 		p.read <- f.err
 	}()
-	for n, more := 0, true; more; n++ {
+	n, blank := 0, 0
+	for more := true; more; {
 		var c *chunk
 		select {
 		case c = <-p.free:
@@ -87,10 +88,17 @@ func (p *pipeline) readAll(ctx context.Context, r io.Reader, s splitter) {
 			more = s.split(f, c)
 		}
 		f.finish(c)
-		if len(c.records) > 0 && !p.send(ctx, &job{n: n, chunk: c, done: make(chan struct{})}) {
+		if len(c.records) == 0 { // a long stretch of nothing counts with what follows it
+			blank += c.size
+			p.free <- c
+			continue
+		}
+		c.size, blank = c.size+blank, 0
+		if !p.send(ctx, &job{n: n, chunk: c, done: make(chan struct{})}) {
 			f.err = ctx.Err()
 			return
 		}
+		n++
 	}
 }
 
