@@ -48,6 +48,8 @@ func TestMonthsWithoutEvents(t *testing.T) {
 	if m.LateRows != 1 {
 		t.Errorf("December: %+v", m)
 	}
+	d.sell(t, "2026-01-10T00:00:00Z")
+	d.freeze(t, "2026-01")
 	_, err := d.File(ctx, export.FileRequest{Month: month(t, "2025-10"), Mode: export.ModeOpen})
 	if !errors.As(err, &none) || len(none.In) != 1 || none.In[0] != month(t, "2025-12") || !strings.Contains(err.Error(), "2025-12") {
 		t.Errorf("October's event is in December's file: %v", err)

@@ -67,6 +67,9 @@ func runHistory(t *testing.T, steps []step) {
 	end := Month{2026, time.August}
 	h.record(t, end)
 	h.freezeBoth(t, step{month: end})
+	for m := (Month{2025, time.September}); m != end; m = m.Next() {
+		h.freezeBoth(t, step{month: m}) // again, or passed over
+	}
 	total := 0
 	for _, f := range h.files {
 		total += strings.Count(f, "\n") - 1
