@@ -67,8 +67,10 @@ func (c *cluster) connect(ctx context.Context) error {
 		return err
 	}
 	if c.given != "" {
-		c.state = embedded.State{Host: cfg.ConnConfig.Host, Port: int(cfg.ConnConfig.Port), Password: cfg.ConnConfig.Password,
-			Version: c.hold.PgConn().ParameterStatus("server_version")}
+		c.state = embedded.State{
+			Host: cfg.ConnConfig.Host, Port: int(cfg.ConnConfig.Port), Password: cfg.ConnConfig.Password,
+			Version: c.hold.PgConn().ParameterStatus("server_version"),
+		}
 	}
 	if c.admin, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return err

@@ -38,8 +38,10 @@ func TestEveryConnectionIsItsRoles(t *testing.T) {
 	if got := one[string](t, db.Super, "SELECT rolsuper::text FROM pg_roles WHERE rolname = current_user"); got != "true" {
 		t.Errorf("Super is no superuser")
 	}
-	for role, url := range map[embedded.Role]string{embedded.App: db.AppURL, embedded.Owner: db.OwnerURL,
-		embedded.Reader: db.RoleURL(embedded.Reader), embedded.Private: db.RoleURL(embedded.Private)} {
+	for role, url := range map[embedded.Role]string{
+		embedded.App: db.AppURL, embedded.Owner: db.OwnerURL,
+		embedded.Reader: db.RoleURL(embedded.Reader), embedded.Private: db.RoleURL(embedded.Private),
+	} {
 		conn, err := pgx.Connect(t.Context(), url)
 		if err != nil {
 			t.Fatal(err)

@@ -76,7 +76,7 @@ func join(ctx context.Context, o Options, asked string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer gate.close()
+	defer gate.free()
 	if err := gate.exclude(ctx); err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func join(ctx context.Context, o Options, asked string) (*Server, error) {
 		err = errors.New("the server that runs there is of the other kind (ephemeral or durable)")
 	}
 	if err != nil {
-		_ = use.close()
+		use.free()
 		return nil, err
 	}
 	return &Server{State: st, options: o, use: use}, nil

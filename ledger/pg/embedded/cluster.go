@@ -89,7 +89,7 @@ func initdb(ctx context.Context, c charge, cred *syscall.Credential) error {
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp) // nothing, once it was moved
+	defer func() { _ = os.RemoveAll(tmp) }() // nothing, once it was moved
 	if err := give(tmp, cred); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func initdb(ctx context.Context, c charge, cred *syscall.Credential) error {
 			return err
 		}
 		copied := tmp + ".password" // where the server's user can read it
-		defer os.Remove(copied)
+		defer func() { _ = os.Remove(copied) }()
 		if err := os.WriteFile(copied, []byte(secret), 0o600); err != nil {
 			return err
 		}

@@ -26,10 +26,16 @@ var errGone = errors.New("the directory went away")
 // and so end a lease, when the garbage collector finds it unreachable.
 type lockFile int
 
-func openLock(dir, name string) (lockFile, error) {
+// openLock opens a lock file, and makes it: errGone without its directory.
+func openLock(dir, name string) (lockFile, error) { return openFlock(dir, name, syscall.O_CREAT) }
+
+// findLock opens a lock file: errGone where there is none.
+func findLock(dir, name string) (lockFile, error) { return openFlock(dir, name, 0) }
+
+func openFlock(dir, name string, flags int) (lockFile, error) {
 	path := filepath.Join(dir, name)
 	for {
-		fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o600)
+		fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CLOEXEC|flags, 0o600)
 		switch {
 		case err == nil:
 			return lockFile(fd), nil
@@ -42,8 +48,11 @@ func openLock(dir, name string) (lockFile, error) {
 	}
 }
 
-// close gives the lock back.
+// close gives the lock back. The kernel does so even when it reports an error.
 func (f lockFile) close() error { return syscall.Close(int(f)) }
+
+// free is close where nobody is left to tell.
+func (f lockFile) free() { _ = f.close() }
 
 func (f lockFile) flock(how int) error {
 	for {

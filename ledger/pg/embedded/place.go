@@ -122,7 +122,7 @@ func barrier(dir string, cred *syscall.Credential) string {
 		case st.Gid == cred.Gid:
 			need = 0o010
 		}
-		if uint32(st.Mode)&need == 0 {
+		if uint32(st.Mode)&need == 0 { //nolint:unconvert // 16 bits on macOS
 			found = d
 		}
 	}

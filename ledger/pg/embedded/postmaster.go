@@ -118,8 +118,10 @@ func isReady(data string, pid int) bool {
 // settings are the server's arguments. Later ones win over earlier ones, and all of
 // them over the files in the cluster.
 func (pg *postmaster) settings(c charge, cred *syscall.Credential) ([]string, error) {
-	first := []string{"timezone=UTC", "log_timezone=UTC", "log_checkpoints=off",
-		"log_min_error_statement=panic", "log_error_verbosity=terse"} // statements and details may hold private content
+	first := []string{
+		"timezone=UTC", "log_timezone=UTC", "log_checkpoints=off",
+		"log_min_error_statement=panic", "log_error_verbosity=terse",
+	} // statements and details may hold private content
 	last := []string{"cluster_name=" + mark(c.dataDir())}
 	if c.Ephemeral {
 		sock := filepath.Join(c.Dir, socketFolder)
@@ -215,7 +217,7 @@ func complaints(dir string, from int64) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.NewSectionReader(f, from, 64<<10))
 	if err != nil {
 		return ""

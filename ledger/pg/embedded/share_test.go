@@ -25,7 +25,9 @@ func TestTwoCommandsShareAndTheLastOneStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.stdin.Close()
+	if err := a.stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for range a.lines {
 	}
 	b.wait(t, "ack")

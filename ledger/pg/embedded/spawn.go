@@ -54,21 +54,21 @@ func spawn(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	cmd, err := supervisorCommand(o.Dir, orders, log, w)
 	if err == nil {
 		err = cmd.Start()
 	}
-	w.Close()
+	_ = w.Close() // the supervisor's copy is the one that counts
 	if err != nil {
 		return fmt.Errorf("start the supervisor: %w", err)
 	}
-	go cmd.Wait() // it may end before us, and mustn't stay as a zombie
+	go func() { _ = cmd.Wait() }() // it may end before us, and mustn't stay as a zombie
 	defer context.AfterFunc(ctx, func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = r.SetReadDeadline(time.Now().Add(10 * time.Second))

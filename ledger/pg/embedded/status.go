@@ -39,16 +39,16 @@ func Status(dir string) (State, error) {
 // current is the state of the server that runs in dir: ErrNotRunning without a
 // living supervisor, errChanging while it isn't ready.
 func current(dir string) (State, error) {
-	alive, err := os.Open(filepath.Join(dir, aliveFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	alive, err := findLock(dir, aliveFile)
+	if errors.Is(err, errGone) {
 		return State{}, ErrNotRunning
 	}
 	if err != nil {
 		return State{}, err
 	}
-	defer alive.Close()
+	defer alive.free()
 	// A shared lock, so that two who look at once don't take each other for a supervisor.
-	if lockFile(alive.Fd()).flock(syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+	if alive.flock(syscall.LOCK_SH|syscall.LOCK_NB) == nil {
 		return State{}, ErrNotRunning
 	}
 	b, err := os.ReadFile(filepath.Join(dir, stateFile))
@@ -120,12 +120,12 @@ func sweep(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer gate.close()
+	defer gate.free()
 	alive, err := openLock(dir, aliveFile)
 	if err != nil {
 		return err
 	}
-	defer alive.close()
+	defer alive.free()
 	if !gate.tryExclude() || !alive.tryExclude() {
 		return nil // somebody has just come, and will settle it
 	}

@@ -43,7 +43,10 @@ func supervise(orders string) (code int) {
 	var s steward
 	err := json.Unmarshal([]byte(orders), &s.charge)
 	if err == nil {
-		err = s.serve(ctx, func() { _, _ = word.WriteString(readyWord); word.Close() })
+		err = s.serve(ctx, func() {
+			_, _ = word.WriteString(readyWord) // the command may be gone; others may come
+			_ = word.Close()
+		})
 	}
 	if errors.Is(err, errOther) {
 		_, _ = word.WriteString(otherWord)
@@ -190,7 +193,7 @@ func (s *steward) stopIfUnused() (bool, error) {
 	if err != nil {
 		return true, s.pg.stop() // somebody removed the directory
 	}
-	defer gate.close()
+	defer gate.free()
 	if !gate.tryExclude() || !s.use.tryExclude() {
 		return false, nil
 	}

@@ -32,7 +32,7 @@ func unpack(archive, digest, tree string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	sum := sha512.New()
 	if _, err := io.Copy(sum, f); err != nil {
 		return err
@@ -54,7 +54,7 @@ func unpack(archive, digest, tree string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	links, err := writeEntries(root, tar.NewReader(io.LimitReader(zr, unpackLimit)))
 	if err != nil {
 		return err
