@@ -30,8 +30,8 @@ race: postgres ## run all tests under the race detector (needs a C compiler)
 fuzz: postgres ## run every fuzzer for FUZZTIME (10s)
 	@GO='$(GO)' sh .ci/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
-bench: postgres ## run the benchmarks that match BENCH (all)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 120m $(TESTFLAGS) $(PACKAGES)
+bench: postgres ## run the benchmarks that match BENCH (all), on a durable private server
+	@GO='$(GO)' sh .ci/bench.sh -bench '$(BENCH)' -timeout 120m $(TESTFLAGS) $(PACKAGES)
 
 fmt: ## format the Go code
 	$(LINT) fmt
