@@ -42,6 +42,7 @@ func route[I, O any](s *server, pattern string, d doc, handler func(context.Cont
 		MaxBodyBytes:    maxJSONBody + 1, // the framework refuses a body of exactly this length too
 		BodyReadTimeout: -1,              // bodyReader has the timeout, and takes it back when the body was read
 	}
+	op.SkipValidateBody = d.body != nil // the service reads it, and says more of what is wrong
 	if d.maxBody > 0 {
 		op.MaxBodyBytes = d.maxBody + 1
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"deltaledger/billing"
+	"deltaledger/ledger/wire"
 )
 
 // TermsVersion is one version of how an account is billed.
@@ -79,11 +80,25 @@ func getAccountTermsDoc() doc {
 type setTermsIn struct {
 	By      string `query:"by" default:"api" maxLength:"1024" example:"jane.doe" doc:"Who records them"`
 	RawBody []byte `contentType:"application/json"`
+
+	broken *Problem
+}
+
+// Resolve looks at what the body claims to be.
+func (in *setTermsIn) Resolve(ctx huma.Context) []error {
+	format, p := formatOf(ctx.Header("Content-Type"))
+	if in.broken = p; p == nil && format != wire.JSON {
+		in.broken = unsupported.problem("terms are sent as application/json")
+	}
+	return nil
 }
 
 type setTermsOut struct{ Body TermsVersion }
 
 func (s *server) setTerms(ctx context.Context, in *setTermsIn) (*setTermsOut, error) {
+	if in.broken != nil {
+		return nil, in.broken
+	}
 	if !json.Valid(in.RawBody) {
 		return nil, malformed.problem("the body must be terms as a JSON object")
 	}
