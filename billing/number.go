@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
 )
 
@@ -43,20 +45,19 @@ const sqlLockIssuer = `SELECT pg_advisory_xact_lock(17484, 4)`
 
 // A void that isn't committed yet may still get its invoice a number, which is then that of a void
 // invoice. A number is never taken back, so there is no gap either way.
+const sqlToIssue = `
+SELECT i.account, i.id, i.position
+FROM billing.invoices i
+WHERE i.position > $1 AND i.position <= $2
+  AND NOT EXISTS (SELECT FROM billing.invoice_numbers n WHERE n.account = i.account AND n.invoice_id = i.id)
+  AND NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = i.account AND v.invoice_id = i.id)
+ORDER BY i.position
+LIMIT $3`
+
 const sqlIssue = `
-INSERT INTO billing.invoice_numbers (series, number, account, invoice_id, issued_at)
-SELECT $1, (SELECT COALESCE(max(n.number), 0) FROM billing.invoice_numbers n WHERE n.series = $1) + row_number() OVER (ORDER BY i.position),
-       i.account, i.id, statement_timestamp()
-FROM (
-    SELECT i.account, i.id, i.position
-    FROM billing.invoices i
-    WHERE i.position > $2 AND i.position <= $3
-      AND NOT EXISTS (SELECT FROM billing.invoice_numbers n WHERE n.account = i.account AND n.invoice_id = i.id)
-      AND NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = i.account AND v.invoice_id = i.id)
-    ORDER BY i.position
-    LIMIT $4
-) i
-RETURNING (SELECT k.position FROM billing.invoices k WHERE k.account = invoice_numbers.account AND k.id = invoice_numbers.invoice_id)`
+INSERT INTO billing.invoice_numbers (series, number, account, invoice_id, position, issued_at)
+SELECT $1, (SELECT COALESCE(max(n.number), 0) FROM billing.invoice_numbers n WHERE n.series = $1) + i.n, i.account, i.id, i.position, $5
+FROM unnest($2::text[], $3::uuid[], $4::bigint[]) WITH ORDINALITY AS i (account, id, position, n)`
 
 // Issue numbers the invoices that have no number, in the order of their positions, and returns how
 // many. An invoice is issued by its number. The numbers of the series have no gaps, whatever is
@@ -91,24 +92,45 @@ func (b *Billing) issueSome(ctx context.Context, watermark int64) (issued int, e
 		if err := tx.QueryRow(ctx, sqlProgress, progressIssuer).Scan(&done); err != nil || done >= watermark {
 			return err
 		}
-		rows, err := tx.Query(ctx, sqlIssue, Series, done, watermark, issueAtOnce)
+		ready, err := readyInvoices(ctx, tx, done, watermark)
 		if err != nil {
 			return err
 		}
-		positions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-		if err != nil {
-			return err
-		}
-		issued = len(positions)
 		reached := watermark
-		if issued == issueAtOnce {
-			reached = done
-			for _, p := range positions {
-				reached = max(reached, p)
-			}
+		if len(ready.ids) == issueAtOnce {
+			reached = ready.last
 		}
-		_, err = tx.Exec(ctx, sqlAdvance, progressIssuer, reached)
+		if _, err := tx.Exec(ctx, sqlAdvance, progressIssuer, reached); err != nil || len(ready.ids) == 0 {
+			return err
+		}
+		positions, at, err := ledger.DrawTx(ctx, tx, len(ready.ids))
+		if err != nil {
+			return err
+		}
+		issued = len(ready.ids)
+		_, err = tx.Exec(ctx, sqlIssue, Series, ready.accounts, ready.ids, positions, at)
 		return err
 	})
 	return issued, err
+}
+
+// ready are invoices without a number, in the order of their positions.
+type ready struct {
+	accounts []string
+	ids      []uuid.UUID
+	last     int64 // position of the last one
+}
+
+func readyInvoices(ctx context.Context, tx pgx.Tx, above, through int64) (r ready, err error) {
+	rows, err := tx.Query(ctx, sqlToIssue, above, through, issueAtOnce)
+	if err != nil {
+		return ready{}, err
+	}
+	var account string
+	var id uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&account, &id, &r.last}, func() error {
+		r.accounts, r.ids = append(r.accounts, account), append(r.ids, id)
+		return nil
+	})
+	return r, err
 }

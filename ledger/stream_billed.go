@@ -22,8 +22,8 @@ type Billed struct {
 	Void        bool      `json:"void"`
 }
 
-// An invoice is issued by its number; the status that tells it has the position. A pin counts from the
-// position of its invoice on. The planner gets accounts and positions pairwise, as the index has them.
+// An invoice is issued by its number. A pin counts from the position of its invoice on, a number and a
+// void from their own. The planner gets accounts and positions pairwise, as the index has them.
 const sqlBilled = `
 SELECT p.position, p.invoice_id, p.account, n.series, n.number, i.cycle_start, i.cycle_end, p.origin_start,
        p.origin_start <> i.cycle_start AS late, v.invoice_id IS NOT NULL AS void
@@ -31,10 +31,7 @@ FROM unnest($1::text[], $2::bigint[]) AS w (account, position)
 JOIN billing.pins p ON p.account = w.account AND p.position = w.position
 JOIN billing.invoices i ON i.account = p.account AND i.id = p.invoice_id AND i.position <= $3
 LEFT JOIN billing.voids v ON v.account = p.account AND v.invoice_id = p.invoice_id AND v.position <= $3
-LEFT JOIN billing.invoice_numbers n ON n.account = p.account AND n.invoice_id = p.invoice_id
-      AND EXISTS (
-        SELECT FROM billing.statuses s
-        WHERE s.account = p.account AND s.invoice_id = p.invoice_id AND s.status = 'issued' AND s.position <= $3)
+LEFT JOIN billing.invoice_numbers n ON n.account = p.account AND n.invoice_id = p.invoice_id AND n.position <= $3
 ORDER BY p.position, void, i.position DESC`
 
 // billedOf finds where events are billed, as of a watermark, by their positions.

@@ -198,6 +198,7 @@ func (b *books) invoice(n, m int, events []string, void int) {
 			batch.Queue(`INSERT INTO billing.voids (account, invoice_id, outcome, why, voided_by, position, voided_at)
 				SELECT 'acme', $1, 'rebill', 'why', 'test', positions[1], recorded_at FROM ledger.draw(1)`, id)
 		}
+		batch.Queue(`INSERT INTO billing.invoice_ids (account, id) VALUES ('acme', $1)`, invoiceID(n))
 		for _, id := range events {
 			batch.Queue(`INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id, replaces)
 				SELECT account, position, recorded_at, date_trunc('month', occurred_at, 'UTC'), $2, $3 FROM ledger.events WHERE event_id = $1`, id, invoiceID(n), replaces)
@@ -214,9 +215,8 @@ func (b *books) invoice(n, m int, events []string, void int) {
 
 func (b *books) issue(n, number int) {
 	b.Helper()
-	b.exec(`INSERT INTO billing.invoice_numbers (series, number, account, invoice_id, issued_at) VALUES ('INV', $1, 'acme', $2, now())`, number, invoiceID(n))
-	b.exec(`INSERT INTO billing.statuses (account, invoice_id, status, set_by, position, set_at)
-		SELECT 'acme', $1, 'issued', 'test', positions[1], recorded_at FROM ledger.draw(1)`, invoiceID(n))
+	b.exec(`INSERT INTO billing.invoice_numbers (series, number, account, invoice_id, position, issued_at)
+		SELECT 'INV', $1, 'acme', $2, positions[1], recorded_at FROM ledger.draw(1)`, number, invoiceID(n))
 }
 
 func position(t testing.TB, l *ledger.Ledger) string {

@@ -124,6 +124,17 @@ CREATE TABLE billing.invoices (
 );
 SELECT ledger.protect('billing.invoices');
 
+-- The id of an invoice, written before what hangs on the invoice and before the invoice itself, which
+-- draws a position and so comes last. Pins and lines name it here: a million pins are checked against
+-- it before the position is drawn, and not while the next watermark waits for the commit.
+CREATE TABLE billing.invoice_ids (
+    account text NOT NULL COLLATE "C",
+    id      uuid NOT NULL,
+    CONSTRAINT invoice_ids_pkey PRIMARY KEY (account, id),
+    CONSTRAINT invoice_ids_invoice FOREIGN KEY (account, id) REFERENCES billing.invoices (account, id) DEFERRABLE INITIALLY DEFERRED
+);
+SELECT ledger.protect('billing.invoice_ids');
+
 -- A line prices what its invoice pins of one original cycle by one charge:
 -- amount = round(price(before + added)) - billed, exact = price(before + added) - price(before).
 CREATE TABLE billing.invoice_lines (
@@ -148,8 +159,7 @@ CREATE TABLE billing.invoice_lines (
     CONSTRAINT invoice_lines_pkey PRIMARY KEY (account, invoice_id, line),
     CONSTRAINT invoice_lines_once UNIQUE (account, invoice_id, charge, origin_start),
     CONSTRAINT invoice_lines_amount CHECK (amount > -1e38 AND amount < 1e38),
-    -- deferred: the invoice is written last, because it draws a position
-    CONSTRAINT invoice_lines_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id) DEFERRABLE INITIALLY DEFERRED
+    CONSTRAINT invoice_lines_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids (account, id)
 );
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines (account, origin_start);
 SELECT ledger.protect('billing.invoice_lines');
@@ -182,7 +192,7 @@ CREATE TABLE billing.pins (
     replaces     uuid,
     CONSTRAINT pins_pkey PRIMARY KEY (account, invoice_id, position),
     CONSTRAINT pins_one_live UNIQUE NULLS NOT DISTINCT (account, position, replaces),
-    CONSTRAINT pins_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id) DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT pins_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids (account, id),
     CONSTRAINT pins_replaces_void FOREIGN KEY (account, replaces) REFERENCES billing.voids (account, invoice_id) DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT pins_replaces_pin FOREIGN KEY (account, replaces, position) REFERENCES billing.pins (account, invoice_id, position)
 );
@@ -194,15 +204,17 @@ CREATE TABLE billing.invoice_numbers (
     number     bigint      NOT NULL,
     account    text        NOT NULL COLLATE "C",
     invoice_id uuid        NOT NULL,
+    position   bigint      NOT NULL,
     issued_at  timestamptz NOT NULL,
     CONSTRAINT invoice_numbers_pkey PRIMARY KEY (series, number),
+    CONSTRAINT invoice_numbers_position UNIQUE (position),
     CONSTRAINT invoice_numbers_invoice_id UNIQUE (account, invoice_id),
     CONSTRAINT invoice_numbers_number CHECK (number > 0),
     CONSTRAINT invoice_numbers_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id)
 );
 SELECT ledger.protect('billing.invoice_numbers');
 
--- What happened to an invoice after it was ready: each a further row, the newest position counts.
+-- What happened to an invoice after it was issued: each a further row, the newest position counts.
 CREATE TABLE billing.statuses (
     account    text        NOT NULL COLLATE "C",
     invoice_id uuid        NOT NULL,
@@ -212,7 +224,7 @@ CREATE TABLE billing.statuses (
     position   bigint      NOT NULL,
     set_at     timestamptz NOT NULL,
     CONSTRAINT statuses_pkey PRIMARY KEY (account, invoice_id, position),
-    CONSTRAINT statuses_status CHECK (status IN ('issued', 'sent', 'part-paid', 'paid', 'void')),
+    CONSTRAINT statuses_status CHECK (status IN ('sent', 'part-paid', 'paid')),
     CONSTRAINT statuses_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id)
 );
 SELECT ledger.protect('billing.statuses');

@@ -42,6 +42,9 @@ TABLE billing.cycles
     ends_at timestamp with time zone NOT NULL
     terms bigint NOT NULL
     run bigint NOT NULL;
+TABLE billing.invoice_ids
+    account text COLLATE "C" NOT NULL
+    id uuid NOT NULL;
 TABLE billing.invoice_lines
     account text COLLATE "C" NOT NULL
     invoice_id uuid NOT NULL
@@ -66,6 +69,7 @@ TABLE billing.invoice_numbers
     number bigint NOT NULL
     account text COLLATE "C" NOT NULL
     invoice_id uuid NOT NULL
+    "position" bigint NOT NULL
     issued_at timestamp with time zone NOT NULL;
 TABLE billing.invoices
     account text COLLATE "C" NOT NULL
@@ -309,14 +313,17 @@ CONSTRAINT closes_run ON billing.closes: FOREIGN KEY (run) REFERENCES billing.cl
 CONSTRAINT cycles_pkey ON billing.cycles: PRIMARY KEY (account, starts_at);
 CONSTRAINT cycles_run ON billing.cycles: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT cycles_span ON billing.cycles: CHECK ((starts_at < ends_at));
+CONSTRAINT invoice_ids_invoice ON billing.invoice_ids: FOREIGN KEY (account, id) REFERENCES billing.invoices(account, id) DEFERRABLE INITIALLY DEFERRED;
+CONSTRAINT invoice_ids_pkey ON billing.invoice_ids: PRIMARY KEY (account, id);
 CONSTRAINT invoice_lines_amount ON billing.invoice_lines: CHECK (((amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
-CONSTRAINT invoice_lines_invoice ON billing.invoice_lines: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id) DEFERRABLE INITIALLY DEFERRED;
+CONSTRAINT invoice_lines_invoice ON billing.invoice_lines: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids(account, id);
 CONSTRAINT invoice_lines_once ON billing.invoice_lines: UNIQUE (account, invoice_id, charge, origin_start);
 CONSTRAINT invoice_lines_pkey ON billing.invoice_lines: PRIMARY KEY (account, invoice_id, line);
 CONSTRAINT invoice_numbers_invoice ON billing.invoice_numbers: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
 CONSTRAINT invoice_numbers_invoice_id ON billing.invoice_numbers: UNIQUE (account, invoice_id);
 CONSTRAINT invoice_numbers_number ON billing.invoice_numbers: CHECK ((number > 0));
 CONSTRAINT invoice_numbers_pkey ON billing.invoice_numbers: PRIMARY KEY (series, number);
+CONSTRAINT invoice_numbers_position ON billing.invoice_numbers: UNIQUE ("position");
 CONSTRAINT invoices_cycle ON billing.invoices: FOREIGN KEY (account, cycle_start) REFERENCES billing.cycles(account, starts_at);
 CONSTRAINT invoices_id ON billing.invoices: UNIQUE (id);
 CONSTRAINT invoices_one_per_cycle ON billing.invoices: UNIQUE NULLS NOT DISTINCT (account, cycle_start, currency, stream, rebills);
@@ -328,7 +335,7 @@ CONSTRAINT invoices_total ON billing.invoices: CHECK (((total > '-10000000000000
 CONSTRAINT late_events_found_by ON billing.late_events: CHECK ((found_by = ANY (ARRAY['reconcile'::text, 'close'::text])));
 CONSTRAINT late_events_is_late ON billing.late_events: CHECK ((("position" > closed_watermark) AND (target_start >= origin_end)));
 CONSTRAINT late_events_pkey ON billing.late_events: PRIMARY KEY (account, "position");
-CONSTRAINT pins_invoice ON billing.pins: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id) DEFERRABLE INITIALLY DEFERRED;
+CONSTRAINT pins_invoice ON billing.pins: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids(account, id);
 CONSTRAINT pins_one_live ON billing.pins: UNIQUE NULLS NOT DISTINCT (account, "position", replaces);
 CONSTRAINT pins_pkey ON billing.pins: PRIMARY KEY (account, invoice_id, "position");
 CONSTRAINT pins_replaces_pin ON billing.pins: FOREIGN KEY (account, replaces, "position") REFERENCES billing.pins(account, invoice_id, "position");
@@ -336,7 +343,7 @@ CONSTRAINT pins_replaces_void ON billing.pins: FOREIGN KEY (account, replaces) R
 CONSTRAINT progress_pkey ON billing.progress: PRIMARY KEY (name);
 CONSTRAINT statuses_invoice ON billing.statuses: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
 CONSTRAINT statuses_pkey ON billing.statuses: PRIMARY KEY (account, invoice_id, "position");
-CONSTRAINT statuses_status ON billing.statuses: CHECK ((status = ANY (ARRAY['issued'::text, 'sent'::text, 'part-paid'::text, 'paid'::text, 'void'::text])));
+CONSTRAINT statuses_status ON billing.statuses: CHECK ((status = ANY (ARRAY['sent'::text, 'part-paid'::text, 'paid'::text])));
 CONSTRAINT terms_pkey ON billing.terms: PRIMARY KEY (n);
 CONSTRAINT voids_invoice ON billing.voids: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
 CONSTRAINT voids_outcome ON billing.voids: CHECK ((outcome = ANY (ARRAY['rebill'::text, 'write-off'::text])));
@@ -424,6 +431,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.closes FOR EACH ROW
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.closes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.cycles FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.cycles FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoice_ids FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.invoice_ids FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoice_lines FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.invoice_lines FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoice_numbers FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -586,6 +595,7 @@ GRANT INSERT, SELECT ON billing.close_run_ends TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_runs TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.closes TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.cycles TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.invoice_ids TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoice_lines TO deltaledger_app;
 GRANT SELECT ON billing.invoice_lines_v1 TO deltaledger_app;
 GRANT SELECT ON billing.invoice_lines_v1 TO deltaledger_reader;
