@@ -88,6 +88,7 @@ func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w
 		return nil, err
 	}
 	queueCycles(out, w, all, run.n)
+	queueIDs(out, v.account, all)
 	if late = slices.DeleteFunc(late, func(g bunch) bool { return g.invoice == uuid.Nil }); len(late) > 0 {
 		marks, err := closedWatermarks(ctx, tx, v, w)
 		if err != nil {

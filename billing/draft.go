@@ -236,6 +236,22 @@ FROM (
 CROSS JOIN ledger.draw($11) d
 RETURNING id, total`
 
+const sqlInsertIDs = `
+INSERT INTO billing.invoice_ids (account, id)
+SELECT $1, u.id
+FROM unnest($2::uuid[]) AS u (id)`
+
+// queueIDs queues the ids of drafts, which their pins and lines name.
+func queueIDs(out *writes, account string, all []*draft) {
+	for part := range slices.Chunk(all, chunk) {
+		ids := make([]uuid.UUID, len(part))
+		for i, v := range part {
+			ids[i] = v.id
+		}
+		out.exec(nil, sqlInsertIDs, account, ids)
+	}
+}
+
 // chunk is how many invoices are written by one statement.
 const chunk = 5000
 

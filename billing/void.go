@@ -153,6 +153,7 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 	if err := priceDrafts(ctx, tx, old.Account, all, starts, old.ID); err != nil {
 		return nil, err
 	}
+	queueIDs(out, old.Account, all)
 	out.exec(func(pinned int64) error {
 		if pinned != old.Events {
 			return fmt.Errorf("%d events were pinned again, but it holds %d: %w", pinned, old.Events, ledger.ErrCorrupt)

@@ -1,0 +1,112 @@
+package billing
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"deltaledger/ledger"
+)
+
+// fill records n events of January, spread over accounts.
+func (f *fixture) fill(n, accounts int) {
+	f.Helper()
+	start := mustTime(f, "2026-01-01T00:00:00Z")
+	amount, err := ledger.ParseAmount("12.34")
+	if err != nil {
+		f.Fatal(err)
+	}
+	const most = 10_000
+	for done := 0; done < n; done += most {
+		batch := make([]ledger.Event, min(most, n-done))
+		for i := range batch {
+			k := done + i
+			batch[i] = ledger.Event{
+				ID: fmt.Sprintf("b%08d", k), Source: "orders", Type: "order.placed", Account: fmt.Sprintf("account-%05d", k%accounts),
+				OccurredAt: start.Add(time.Duration(k) * 2 * time.Second).UTC(), Currency: "USD", Amount: amount,
+			}
+		}
+		f.record(batch...)
+	}
+	if _, err := f.db.Super.Exec(f.Context(), "ANALYZE ledger.events"); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// 10,000 accounts of three events each.
+func BenchmarkCloseSmallAccounts(b *testing.B) {
+	for b.Loop() {
+		b.StopTimer()
+		f := newFixture(b, "2026-02-10T00:00:00Z")
+		f.fill(30_000, 10_000)
+		b.StartTimer()
+		start := time.Now()
+		if done := f.close("2026-01-31"); done.Invoices != 10_000 || done.Pinned != 30_000 {
+			b.Fatalf("result: %+v", done)
+		}
+		b.ReportMetric(10_000/time.Since(start).Seconds(), "accounts/s")
+	}
+}
+
+const sqlPinsAlone = `
+INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
+SELECT e.account, e.position, e.recorded_at, '2026-01-01Z', $1
+FROM ledger.events e
+WHERE e.account = $2 AND e.occurred_at >= '2026-01-01Z' AND e.occurred_at < '2026-02-01Z'`
+
+// One cycle of a million events, against one INSERT of a million pins with the same constraints. The
+// ratio is the rate of the close over that of the INSERT.
+func BenchmarkCloseLargeCycle(b *testing.B) {
+	const n = 1_000_000
+	for b.Loop() {
+		b.StopTimer()
+		f := newFixture(b, "2026-02-10T00:00:00Z")
+		f.fill(n, 1)
+		b.StartTimer()
+		start := time.Now()
+		if done := f.close("2026-01-31"); done.Pinned != n {
+			b.Fatalf("result: %+v", done)
+		}
+		closing := time.Since(start)
+		b.StopTimer()
+
+		g := newFixture(b, "2026-02-10T00:00:00Z")
+		g.fill(n+1, 1)
+		// The close of the last event gives the account an invoice that the pins can name.
+		g.closeAt(g.watermark(), "2025-12-31")
+		g.record(g.event("account-00000", "2025-12-15T00:00:00Z", "1"))
+		id := g.stub()
+		start = time.Now()
+		if _, err := g.db.App.Exec(g.Context(), sqlPinsAlone, id, "account-00000"); err != nil {
+			b.Fatal(err)
+		}
+		alone := time.Since(start)
+		b.ReportMetric(n/closing.Seconds(), "events/s")
+		b.ReportMetric(alone.Seconds()/closing.Seconds(), "ratio")
+		b.StartTimer()
+	}
+}
+
+// stub writes an invoice without lines and pins, by SQL alone.
+func (f *fixture) stub() string {
+	f.Helper()
+	const sqlStub = `
+WITH cycle AS (
+    INSERT INTO billing.cycles (account, starts_at, ends_at, terms, run)
+    SELECT 'account-00000', '2026-01-01Z', '2026-02-01Z', 0, max(n) FROM billing.close_runs
+    RETURNING account, starts_at, ends_at, run
+), named AS (
+    INSERT INTO billing.invoice_ids (account, id)
+    SELECT 'account-00000', gen_random_uuid()
+    RETURNING id
+)
+INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, total, events, run, watermark, position, created_at)
+SELECT c.account, n.id, c.starts_at, c.ends_at, 'USD', 0, 0, c.run, 0, d.positions[1], d.recorded_at
+FROM cycle c, named n, ledger.draw(1) d
+RETURNING id::text`
+	var id string
+	if err := f.db.App.QueryRow(f.Context(), sqlStub).Scan(&id); err != nil {
+		f.Fatal(err)
+	}
+	return id
+}
