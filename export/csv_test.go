@@ -27,9 +27,11 @@ func (b tuple) field(v []byte) tuple {
 func (b tuple) null() tuple          { return append(b, 0xff, 0xff, 0xff, 0xff) }
 func (b tuple) text(s string) tuple  { return b.field([]byte(s)) }
 func (b tuple) bigint(n int64) tuple { return b.field(binary.BigEndian.AppendUint64(nil, uint64(n))) }
+
 func (b tuple) date(days int32) tuple {
 	return b.field(binary.BigEndian.AppendUint32(nil, uint32(days)))
 }
+
 func (b tuple) numeric(v pgtype.Numeric) tuple {
 	out, err := pgtype.NewMap().Encode(pgtype.NumericOID, pgtype.BinaryFormatCode, v, nil)
 	if err != nil {

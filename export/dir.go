@@ -88,7 +88,7 @@ func create(path string, write func(io.Writer) error, same func() (bool, error))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer os.Remove(tmp.Name()) // after the link it is a second name
+	defer func() { _ = os.Remove(tmp.Name()) }() // after the link it is a second name; after a rename it is gone
 	defer func() {
 		if e := tmp.Close(); e != nil && err == nil && !errors.Is(e, fs.ErrClosed) {
 			err = fmt.Errorf("write %s: %w", path, e)
@@ -135,7 +135,7 @@ func syncDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("sync %s: %w", dir, err)
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }() // nothing was written through it
 	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrInvalid) {
 		return fmt.Errorf("sync %s: %w", dir, err)
 	}
@@ -198,7 +198,7 @@ func open(path string) (io.ReadCloser, error) {
 		}
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close() // only read
 		return nil, fmt.Errorf("%s: %w: %w", path, err, ledger.ErrCorrupt)
 	}
 	return opened{r, f.Close}, nil

@@ -32,7 +32,7 @@ func zoneVersion(dir string) string {
 		return strings.TrimSpace(string(b)) + " (" + dir + ")"
 	}
 	if f, err := os.Open(filepath.Join(dir, "tzdata.zi")); err == nil {
-		defer f.Close()
+		defer func() { _ = f.Close() }() // only read
 		line := make([]byte, 64)
 		n, _ := f.Read(line) // what isn't there names no version
 		first, _, _ := strings.Cut(string(line[:n]), "\n")
