@@ -108,7 +108,7 @@ func (c *checker) read(ctx context.Context, in io.Reader) error {
 			return nil
 		case n > 0:
 			c.row(cells)
-		case !slices.Equal(cells, c.r.Manifest.Columns):
+		case !slices.Equal(cells, c.r.Manifest.Columns) || len(cells) < 3:
 			c.problem("its header isn't the manifest's list of columns")
 			return nil
 		}

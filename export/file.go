@@ -145,11 +145,15 @@ func (e *Exporter) openFile(ctx context.Context, tail Span, m Month, w int64) (F
 			return err
 		}
 		f.columns = layout(declared)
-		files, err := planAt(ctx, tx, tail, m, w)
+		months, err := monthsBetween(ctx, tx, tail.Month, m, w)
 		if err != nil {
 			return err
 		}
-		f.fit(files)
+		late, err := lateAfter(ctx, tx, tail, w)
+		if err != nil {
+			return err
+		}
+		f.fit(plan(tail, months, late, m, w))
 		return nil
 	})
 	return f, err

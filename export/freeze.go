@@ -55,11 +55,12 @@ func (e *Exporter) FreezeThrough(ctx context.Context, w ledger.Watermark, by str
 			return err
 		}
 		tail := tailOf(all)
-		months, err := monthsBetween(ctx, tx, tail.Month, e.lastAvailable(at), max(w.Position, tail.Watermark))
+		through := max(w.Position, tail.Watermark)
+		months, err := monthsBetween(ctx, tx, tail.Month, e.lastAvailable(at), through)
 		if err != nil || len(months) == 0 {
 			return err
 		}
-		done, err = e.freezeTx(ctx, tx, months[len(months)-1].month, w.Position, at, by)
+		done, err = e.extend(ctx, tx, tail, months, months[len(months)-1].month, through, by)
 		return err
 	})
 	if err != nil {
@@ -115,10 +116,20 @@ func (e *Exporter) freezeTx(ctx context.Context, tx pgx.Tx, m Month, w int64, at
 	if due := e.available(m); at.Before(due) {
 		return nil, &NotFrozenError{Month: m, Available: due, Now: at}
 	}
-	files, err := planAt(ctx, tx, tail, m, w)
+	months, err := monthsBetween(ctx, tx, tail.Month, m, w)
 	if err != nil {
 		return nil, err
 	}
+	return e.extend(ctx, tx, tail, months, m, w, by)
+}
+
+// extend hangs the files of months, up to m, on the end of the chain.
+func (e *Exporter) extend(ctx context.Context, tx pgx.Tx, tail Span, months []found, m Month, w int64, by string) ([]Frozen, error) {
+	late, err := lateAfter(ctx, tx, tail, w)
+	if err != nil {
+		return nil, err
+	}
+	files := plan(tail, months, late, m, w)
 	if len(files) == 0 || files[len(files)-1].Month != m {
 		nothing := &NothingError{Month: m, Watermark: w}
 		for _, f := range files {
@@ -131,19 +142,6 @@ func (e *Exporter) freezeTx(ctx context.Context, tx pgx.Tx, m Month, w int64, at
 		return nil, err
 	}
 	return e.record(ctx, tx, files, header(layout(declared)), e.by(by))
-}
-
-// planAt is plan on what the database holds.
-func planAt(ctx context.Context, q querier, tail Span, m Month, w int64) ([]planned, error) {
-	months, err := monthsBetween(ctx, q, tail.Month, m, w)
-	if err != nil {
-		return nil, err
-	}
-	late, err := lateAfter(ctx, q, tail, w)
-	if err != nil {
-		return nil, err
-	}
-	return plan(tail, months, late, m, w), nil
 }
 
 const sqlDraw = `SELECT positions, recorded_at FROM ledger.draw($1)`

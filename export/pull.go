@@ -84,3 +84,48 @@ func pulls(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]Pull, err
 	}
 	return all, err
 }
+
+// PullRecord is a line of the log of pulls.
+type PullRecord struct {
+	Pull
+	Month     Month  `json:"month"`
+	Name      string `json:"name"` // of the uncompressed file
+	Frozen    bool   `json:"frozen"`
+	Watermark int64  `json:"watermark"`
+	Rows      int64  `json:"rows"`
+	Bytes     int64  `json:"bytes"` // of the uncompressed file
+	By        string `json:"pulled_by"`
+}
+
+const sqlPulls = `
+SELECT n, pulled_at, sha256, month, name, frozen, watermark, rows, bytes, pulled_by
+FROM export.exports
+WHERE $1::date IS NULL OR month = $1
+ORDER BY n DESC
+LIMIT 1000`
+
+// Pulls lists the pulls of a month's files, frozen and open, newest first, at most 1,000; the zero month
+// means all months.
+func (e *Exporter) Pulls(ctx context.Context, m Month) ([]PullRecord, error) {
+	var first *time.Time
+	if !m.IsZero() {
+		day := m.midnight()
+		first = &day
+	}
+	rows, err := e.ledger.Pool().Query(ctx, sqlPulls, first)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of pulls: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PullRecord, error) {
+		var p PullRecord
+		var sum []byte
+		var month time.Time
+		err := row.Scan(&p.N, &p.PulledAt, &sum, &month, &p.Name, &p.Frozen, &p.Watermark, &p.Rows, &p.Bytes, &p.By)
+		p.PulledAt, p.SHA256, p.Month = p.PulledAt.UTC(), hex.EncodeToString(sum), MonthOf(month)
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the log of pulls: %w", err)
+	}
+	return all, nil
+}

@@ -205,6 +205,11 @@ func TestDecemberPulledOnJanuary1AndJanuary5(t *testing.T) {
 		t.Errorf("the open file of January 1 can't be had again: %+v", m)
 	}
 
+	log, err := d.Pulls(ctx, dec)
+	if err != nil || len(log) != 4 || log[3].Name != first.File || log[0].By != "finance" || log[0].SHA256 != first.SHA256 {
+		t.Errorf("log of pulls: %+v, %v", log, err)
+	}
+
 	from, to := keep(t, first), keep(t, second)
 	diff, err := d.Diff(ctx, from, to)
 	if err != nil || diff.Added != 2 || diff.Removed != 0 || diff.Sums["EUR"]["amount"] != "10" {
