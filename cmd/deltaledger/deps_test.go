@@ -101,6 +101,10 @@ var moduleRules = []importRule{
 		may: []string{"deltaledger/migrations", "deltaledger/ledger/pg", "deltaledger/ledger/pg/embedded"},
 		why: "it gives every test a migrated database, so it stands above the schema and below every service",
 	},
+	{
+		pkg: "deltaledger/migrations/sqltest",
+		why: "it reads the statements of any package as text and knows none of them",
+	},
 }
 
 // facts are the packages through which those above read what was recorded.
@@ -109,7 +113,7 @@ var facts = []string{
 }
 
 // everyTest is what the tests of any package may import: a database of their own.
-var everyTest = []string{"deltaledger/migrations", "deltaledger/migrations/pgtest", "deltaledger/ledger/pg"}
+var everyTest = []string{"deltaledger/migrations", "deltaledger/migrations/pgtest", "deltaledger/migrations/sqltest", "deltaledger/ledger/pg"}
 
 // A confinement keeps a dependency to a few packages, so that replacing it changes only those.
 type confinement struct {
@@ -177,6 +181,11 @@ var confinements = []confinement{
 	{
 		dep:    "deltaledger/migrations/pgtest",
 		why:    "it makes and drops databases and belongs in tests alone",
+		inTest: []string{"deltaledger/..."},
+	},
+	{
+		dep:    "deltaledger/migrations/sqltest",
+		why:    "it parses sources and belongs in tests alone",
 		inTest: []string{"deltaledger/..."},
 	},
 }
