@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -65,6 +66,7 @@ type docsAnswer struct {
 	Good                  bool
 	MediaTypes            []string
 	Schemas               []string // names to link to
+	Problems              []kind
 	Headers               []docsField
 }
 
@@ -172,6 +174,11 @@ func bodiesOf(body *huma.RequestBody) []docsBody {
 
 func describeAnswer(status string, r *huma.Response) docsAnswer {
 	a := docsAnswer{Status: status, Text: r.Description, Good: status < "400", MediaTypes: slices.Sorted(maps.Keys(r.Content))}
+	for _, k := range kinds() {
+		if strconv.Itoa(k.Status) == status && strings.Contains(r.Description, k.Title) {
+			a.Problems = append(a.Problems, k)
+		}
+	}
 	for _, mediaType := range a.MediaTypes {
 		m := r.Content[mediaType]
 		if m.Example != nil && a.Example == "" {

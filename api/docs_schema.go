@@ -116,8 +116,8 @@ func fieldsOf(s *huma.Schema, prefix string) []docsField {
 // leading are the properties that say what a thing is, which readers look for first.
 func leading() []string {
 	return []string{
-		"type", "title", "status", "position", "id", "number", "source", "stream", "seqn", "event_type", "account", "occurred_at", "recorded_at", "currency", "amount", "quantity",
-		"measures", "dimensions", "recorded", "duplicate", "conflict", "invalid", "refused", "watermark", "name", "month",
+		"id", "number", "source", "stream", "seqn", "type", "title", "status", "detail", "position", "account", "occurred_at", "recorded_at", "currency",
+		"amount", "quantity", "measures", "dimensions", "recorded", "duplicate", "conflict", "invalid", "refused", "watermark", "name", "month",
 	}
 }
 
