@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,6 +116,10 @@ const sqlAccountKnown = `
 SELECT EXISTS (SELECT FROM billing.accounts a WHERE a.account = $1)
     OR EXISTS (SELECT FROM billing.terms t WHERE t.account = $1)`
 
+// One run begins at a time, so that runs become visible in the order of their numbers: who knows the
+// highest number knows of all before it.
+const sqlLockRuns = `SELECT pg_advisory_xact_lock(17484, 9)`
+
 const sqlInsertRun = `
 INSERT INTO billing.close_runs (account, through, watermark, taken_at, terms, ran_at, ran_by)
 SELECT NULLIF($1, ''), $2, $3, $4, (SELECT COALESCE(max(t.n), 0) FROM billing.terms t), $5, $6
@@ -137,6 +143,9 @@ func (b *Billing) beginRun(ctx context.Context, r CloseRequest, w ledger.Waterma
 	run := &closeRun{through: r.Through, watermark: w, catalogue: catalogue, ranAt: b.now().UTC().Truncate(time.Microsecond)}
 	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlHoldTerms); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, sqlLockRuns); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, sqlInsertRun, r.Account, r.Through.String(), w.Position, w.TakenAt, run.ranAt, r.By).Scan(&run.n)
@@ -170,15 +179,19 @@ func (c *closing) all(ctx context.Context) error {
 	}
 	c.total = len(jobs)
 	c.progress()
-	g, ctx := errgroup.WithContext(ctx)
+	g, working := errgroup.WithContext(ctx)
 	g.SetLimit(c.workers())
 	for _, j := range jobs {
-		if ctx.Err() != nil {
+		if working.Err() != nil {
 			break
 		}
-		g.Go(func() error { return c.one(ctx, j) })
+		g.Go(func() error { return c.one(working, j) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	slices.SortFunc(c.result.Failed, func(a, b FailedAccount) int { return strings.Compare(a.Account, b.Account) })
+	return ctx.Err() // a run that left accounts out must not come to its end
 }
 
 // workers is how many accounts are closed at once: enough to share the waits for the disk, and not

@@ -48,6 +48,33 @@ type runs struct {
 	failed map[string]map[int64]bool // by account: which ended runs failed for it
 }
 
+const sqlFailures = `
+SELECT f.run, f.account
+FROM billing.close_failures f
+JOIN billing.close_run_ends e ON e.run = f.run`
+
+// readFailures reads by account the ended runs that failed for it.
+func readFailures(ctx context.Context, q querier) (map[string]map[int64]bool, error) {
+	rows, err := q.Query(ctx, sqlFailures)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	failed := map[string]map[int64]bool{}
+	for rows.Next() {
+		var run int64
+		var account string
+		if err := rows.Scan(&run, &account); err != nil {
+			return nil, err
+		}
+		if failed[account] == nil {
+			failed[account] = map[int64]bool{}
+		}
+		failed[account][run] = true
+	}
+	return failed, rows.Err()
+}
+
 const sqlAllAccountsRuns = `
 SELECT r.n, r.through, r.ran_at, r.watermark, r.taken_at, r.terms, e.terms
 FROM billing.close_runs r
@@ -55,13 +82,8 @@ LEFT JOIN billing.close_run_ends e ON e.run = r.n
 WHERE r.account IS NULL
 ORDER BY r.n`
 
-const sqlFailures = `
-SELECT f.run, f.account
-FROM billing.close_failures f
-JOIN billing.close_run_ends e ON e.run = f.run`
-
 func (b *Billing) readRuns(ctx context.Context, q querier) (*runs, error) {
-	all := &runs{failed: map[string]map[int64]bool{}}
+	all := &runs{}
 	rows, err := q.Query(ctx, sqlAllAccountsRuns)
 	if err != nil {
 		return nil, fmt.Errorf("read close runs: %w", err)
@@ -85,27 +107,14 @@ func (b *Billing) readRuns(ctx context.Context, q querier) (*runs, error) {
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read close runs: %w", err)
 	}
-	failures, err := q.Query(ctx, sqlFailures)
-	if err != nil {
-		return nil, fmt.Errorf("read failures of close runs: %w", err)
-	}
-	var run int64
-	var account string
-	_, err = pgx.ForEachRow(failures, []any{&run, &account}, func() error {
-		if all.failed[account] == nil {
-			all.failed[account] = map[int64]bool{}
-		}
-		all.failed[account][run] = true
-		return nil
-	})
-	if err != nil {
+	if all.failed, err = readFailures(ctx, q); err != nil {
 		return nil, fmt.Errorf("read failures of close runs: %w", err)
 	}
 	b.runs.Store(all)
 	return all, nil
 }
 
-// covered returns the boundary through which an ended run closed the accounts of the timeline that it
+// coveredBy returns the boundary through which an ended run closed the accounts of the timeline that it
 // had nothing to bill for; ok is false if their terms changed meanwhile.
 func (t *timeline) coveredBy(r coveringRun) (end time.Time, ok bool, err error) {
 	t.mu.Lock()

@@ -132,5 +132,8 @@ func readyInvoices(ctx context.Context, tx pgx.Tx, above, through int64) (r read
 		r.accounts, r.ids = append(r.accounts, account), append(r.ids, id)
 		return nil
 	})
+	if err == nil {
+		err = rows.Err()
+	}
 	return r, err
 }

@@ -34,7 +34,10 @@ func (w *writes) query(then func(pgx.Rows) error, sql string, args ...any) {
 			return err
 		}
 		defer rows.Close()
-		return then(rows)
+		if err := then(rows); err != nil {
+			return err
+		}
+		return rows.Err()
 	})
 }
 
