@@ -170,7 +170,7 @@ func readFile(s *session, name string, most int64) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // only read
 		r = f
 	}
 	raw, err := io.ReadAll(io.LimitReader(r, most+1))

@@ -34,6 +34,9 @@ func (c *aggregateCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	if slices.Contains(c.By, "count") {
+		return usagef("--by count is the name of the number of events; a dimension of that name is dimensions.count")
+	}
 	limit := c.Limit
 	if limit == 0 {
 		limit = ledger.MaxGroups

@@ -87,7 +87,8 @@ func (a *app) watch(ctx context.Context, s *session) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := a.server.Watch(ctx); err != nil && ctx.Err() == nil {
+		err := a.server.Watch(ctx)
+		if ctx.Err() == nil {
 			s.warn("the private PostgreSQL can't be started again: %v", err)
 		}
 	}()

@@ -51,11 +51,11 @@ func report(ctx context.Context, w io.Writer, err error) int {
 	case errors.Is(err, errShown):
 		return exitFailed
 	case ctx.Err() != nil:
-		fmt.Fprintln(w, "deltaledger: stopped by a signal; what was said to be recorded stays, and the same command may be run again")
+		tell(w, "deltaledger: stopped by a signal; what was said to be recorded stays, and the same command may be run again")
 		return exitFailed
 	}
 	for line := range strings.Lines(explain(err)) {
-		fmt.Fprintln(w, "deltaledger:", strings.TrimSuffix(line, "\n"))
+		tell(w, "deltaledger: %s", strings.TrimSuffix(line, "\n"))
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage

@@ -83,12 +83,29 @@ func (c *eventsShowCmd) Run(ctx context.Context, s *session) error {
 		}
 		t := table{columns: []column{text("field"), text("value")}}
 		for _, f := range []struct{ name, value string }{
-			{"position", fmt.Sprint(r.Position)}, {"recorded_at", stamp(r.RecordedAt)}, {"source", r.Source}, {"id", r.ID},
-			{"stream", r.Stream}, {"seqn", or(r.Seqn)}, {"type", r.Type}, {"account", r.Account}, {"occurred_at", stamp(r.OccurredAt)},
-			{"business_date", r.BusinessDate}, {"currency", r.Currency}, {"amount", r.Amount.String()}, {"quantity", r.Quantity.String()},
-			{"dimensions", string(r.Dimensions)}, {"state", string(r.State)}, {"kind", string(r.Kind)}, {"caused_by", or(r.CausedBy)},
-			{"corrects", r.Corrects}, {"reason", r.Reason}, {"reference", r.Reference}, {"maker", r.Maker},
-			{"payload", string(r.Payload)}, {"pii", string(r.PII)},
+			{"position", fmt.Sprint(r.Position)},
+			{"recorded_at", stamp(r.RecordedAt)},
+			{"source", r.Source},
+			{"id", r.ID},
+			{"stream", r.Stream},
+			{"seqn", or(r.Seqn)},
+			{"type", r.Type},
+			{"account", r.Account},
+			{"occurred_at", stamp(r.OccurredAt)},
+			{"business_date", r.BusinessDate},
+			{"currency", r.Currency},
+			{"amount", r.Amount.String()},
+			{"quantity", r.Quantity.String()},
+			{"dimensions", string(r.Dimensions)},
+			{"state", string(r.State)},
+			{"kind", string(r.Kind)},
+			{"caused_by", or(r.CausedBy)},
+			{"corrects", r.Corrects},
+			{"reason", r.Reason},
+			{"reference", r.Reference},
+			{"maker", r.Maker},
+			{"payload", string(r.Payload)},
+			{"pii", string(r.PII)},
 		} {
 			if f.value != "" {
 				t.add(f.name, f.value)

@@ -69,7 +69,7 @@ func (c *exportMonthCmd) Run(ctx context.Context, s *session) error {
 		}
 		path, m, err := a.exporter.ToDir(ctx, request, c.Out, export.DirOptions{Compress: c.Compress})
 		if _, ok := errors.AsType[*export.NotFrozenError](err); ok {
-			return fmt.Errorf("%w\nWrite the open file with --open, or freeze the month with --freeze once it can be.", err)
+			return fmt.Errorf("%w\nwrite the open file with --open, or freeze the month with --freeze once it can be", err)
 		}
 		if err != nil {
 			return err

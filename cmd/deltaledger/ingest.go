@@ -219,7 +219,7 @@ func newProblems(s *session, path string) (*problems, error) {
 func (p *problems) report(file string, found wire.Problem) {
 	p.n++
 	if p.n <= mostShown {
-		fmt.Fprintln(p.s.std.err, problemLine(file, found))
+		tell(p.s.std.err, "%s", problemLine(file, found))
 	}
 	if p.w == nil || p.err != nil {
 		return
@@ -255,7 +255,7 @@ func (p *problems) close() error {
 		if p.file == nil {
 			hint = " (--errors FILE writes all of them)"
 		}
-		fmt.Fprintf(p.s.std.err, "… and %d more%s\n", more, hint)
+		tell(p.s.std.err, "… and %d more%s", more, hint)
 	}
 	for _, name := range p.refused {
 		p.s.warn("%s: nothing was recorded, because --atomic was given and not all of its lines can be recorded", name)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -60,13 +59,13 @@ func run(ctx context.Context, args []string, std streams, now func() time.Time) 
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), kong.ShortUsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(kong.Vars{}))
 	if err != nil {
-		fmt.Fprintln(std.err, "deltaledger: the command tree is wrong:", err)
+		tell(std.err, "deltaledger: the command tree is wrong: %v", err)
 		return exitFailed
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintln(std.err, "deltaledger:", err)
-		fmt.Fprintln(std.err, usageHint(err))
+		tell(std.err, "deltaledger: %v", err)
+		tell(std.err, "%s", usageHint(err))
 		return exitUsage
 	}
 	s, err := newSession(r.config, given(command), std, now)

@@ -42,7 +42,7 @@ func (c *serveCmd) Run(ctx context.Context, s *session) error {
 func (c *serveCmd) serve(ctx context.Context, s *session, a *app) error {
 	v := readVersion()
 	config := api.Config{
-		Ledger: a.ledger, Billing: a.billing, Exporter: a.exporter,
+		Ledger: a.ledger, Billing: a.billing, Exporter: a.exporter, Reconciler: a.reconciler,
 		Logger: s.log, Version: v.Version, Hosts: c.hosts(), Now: s.now,
 	}
 	handler, err := api.New(config)

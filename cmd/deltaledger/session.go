@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/user"
@@ -48,14 +49,17 @@ func (s *session) flush() error {
 // say writes a note for people to standard error.
 func (s *session) say(format string, args ...any) {
 	if !s.Quiet {
-		fmt.Fprintf(s.std.err, "deltaledger: "+format+"\n", args...)
+		tell(s.std.err, "deltaledger: "+format, args...)
 	}
 }
 
 // warn writes a line that quiet doesn't silence.
 func (s *session) warn(format string, args ...any) {
-	fmt.Fprintf(s.std.err, "deltaledger: "+format+"\n", args...)
+	tell(s.std.err, "deltaledger: "+format, args...)
 }
+
+// tell writes a line to standard error. If that fails there is nobody left to tell.
+func tell(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 
 // user is who acts, unless a flag says otherwise: the name that is written beside what people decide.
 func (s *session) user(flag string) string {
