@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,18 +20,14 @@ type Watermark struct {
 	TakenAt  time.Time `json:"taken_at"` // when the ledger's last position was read, by the clock of the database
 }
 
-// The lock on which takers of watermarks queue: taken_at must grow with n.
-const sqlTakerLock = `SELECT pg_advisory_xact_lock(17484, 2)`
+// Takers of watermarks queue in here, until the end of their transactions.
+const sqlBeginWatermark = `
+SELECT taken_at, last_position
+FROM ledger.begin_watermark()`
 
-// The clock is read before the sequence, so that an event above the watermark is never recorded
-// before it was taken; greatest() keeps taken_at from going back with a clock that was set back.
-const sqlReadPosition = `
-SELECT greatest(clock_timestamp(), (SELECT w.taken_at FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1)),
-       CASE WHEN p.is_called THEN p.last_value ELSE 0 END
-FROM ledger.position_seq p`
-
-// Who holds the shared lock now: transactions that have drawn, or may draw, positions. A statement of
-// its own: in one statement with the sequence its snapshot could be older than the number read.
+// Who holds the shared lock now: transactions that have drawn, or may draw, positions. A statement after
+// the one that reads the sequence: whoever drew a lower number held the lock before, and holds it until
+// its commit is done.
 const sqlWriters = `
 SELECT COALESCE(array_agg(virtualtransaction), '{}')
 FROM pg_locks
@@ -49,10 +46,7 @@ func (l *Ledger) TakeWatermark(ctx context.Context) (Watermark, error) {
 	var w Watermark
 	err := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
 		w = Watermark{}
-		if _, err := tx.Exec(ctx, sqlTakerLock); err != nil {
-			return err
-		}
-		if err := tx.QueryRow(ctx, sqlReadPosition).Scan(&w.TakenAt, &w.Position); err != nil {
+		if err := tx.QueryRow(ctx, sqlBeginWatermark).Scan(&w.TakenAt, &w.Position); err != nil {
 			return err
 		}
 		if err := waitForWriters(ctx, tx); err != nil {
@@ -70,6 +64,10 @@ func (l *Ledger) TakeWatermark(ctx context.Context) (Watermark, error) {
 	return w, nil
 }
 
+// preparedTx begins the name of a transaction that was prepared for a two-phase commit: it goes on under
+// another name than the one it ran with, so that one which turns up may be one that is waited for.
+const preparedTx = "-1/"
+
 // waitForWriters returns when each transaction that holds the writers' lock now has let go of it.
 func waitForWriters(ctx context.Context, tx pgx.Tx) error {
 	waiting := map[string]bool{}
@@ -80,7 +78,7 @@ func waitForWriters(ctx context.Context, tx pgx.Tx) error {
 		}
 		now := map[string]bool{}
 		for _, h := range holders {
-			if first || waiting[h] {
+			if first || waiting[h] || strings.HasPrefix(h, preparedTx) {
 				now[h] = true
 			}
 		}
@@ -103,8 +101,7 @@ ORDER BY n DESC
 LIMIT 1`
 
 const sqlLastPosition = `
-SELECT CASE WHEN is_called THEN last_value ELSE 0 END
-FROM ledger.position_seq`
+SELECT COALESCE(pg_sequence_last_value('ledger.position_seq'), 0)`
 
 // freshness bounds how long Current waits for writers that haven't ended.
 const freshness = time.Second

@@ -139,6 +139,70 @@ func TestNothingAppearsBelowAWatermark(t *testing.T) {
 	}
 }
 
+// What is recorded above a watermark must not seem older than it, whatever the clock does: readers leave
+// out whole months by it. Here the clock was an hour ahead when the last watermark was taken.
+func TestClockThatWasSetBack(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	appendAll(t, l, sale("o1", 1))
+	ahead := one[time.Time](t, db, `INSERT INTO ledger.watermarks (position, taken_at) VALUES (1, clock_timestamp() + interval '1 hour') RETURNING taken_at`)
+
+	taker, err := db.App.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taker.Rollback(context.Background())
+	var w ledger.Watermark
+	if err := taker.QueryRow(t.Context(), `SELECT last_position, taken_at FROM ledger.begin_watermark()`).Scan(&w.Position, &w.TakenAt); err != nil {
+		t.Fatal(err)
+	}
+	if w.Position != 1 || !w.TakenAt.Equal(ahead) {
+		t.Fatalf("watermark %+v, want one at position 1, taken at %v", w, ahead)
+	}
+	appendAll(t, l, sale("o1", 2)) // while the taker hasn't committed
+	if at := one[time.Time](t, db, `SELECT recorded_at FROM ledger.event_keys WHERE position = 2`); at.Before(ahead) {
+		t.Errorf("position 2 is recorded at %v, before the watermark below it was taken, at %v", at, ahead)
+	}
+}
+
+// A watermark from a clock that ran years ahead would take every later event to a month that doesn't exist.
+func TestClockThatRanAhead(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	one[int](t, db, `INSERT INTO ledger.watermarks (position, taken_at) VALUES (0, clock_timestamp() + interval '20 months') RETURNING 1`)
+	if w, err := l.TakeWatermark(t.Context()); err == nil {
+		t.Errorf("watermark %+v", w)
+	}
+	appendAll(t, l, sale("o1", 1))
+}
+
+// A plain SELECT from a sequence can see more than was drawn, and read it before the clock in the same
+// statement: both would let positions appear below a watermark, or before it in time.
+func TestLastPositionIsNeverAheadOfTheDraws(t *testing.T) {
+	t.Parallel()
+	_, db := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var drawers sync.WaitGroup
+	for range 2 {
+		drawers.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := db.App.Exec(ctx, `SELECT ledger.draw(2000)`); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for last, n := int64(0), 0; n < 1500; n++ {
+		now := one[int64](t, db, `SELECT last_position FROM ledger.begin_watermark()`)
+		if now < last {
+			t.Fatalf("the last position was %d, and then %d", last, now)
+		}
+		last = now
+	}
+	cancel()
+	drawers.Wait()
+}
+
 func TestAsOf(t *testing.T) {
 	t.Parallel()
 	l, db := open(t)

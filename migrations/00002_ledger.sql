@@ -239,21 +239,52 @@ CREATE INDEX watermarks_taken_at ON ledger.watermarks (taken_at);
 CREATE INDEX watermarks_by_position ON ledger.watermarks (position);
 SELECT ledger.protect('ledger.watermarks');
 
+-- When the newest watermark was begun, in microseconds since 1970: the clock that takers and writers
+-- share. A sequence, because what is set is seen at once, before the taker commits.
+CREATE SEQUENCE ledger.taken_seq AS bigint MINVALUE 0 START 0 CACHE 1;
+
 -- draw gives out n positions and the time of recording, and is the only way to get them.
 -- The order matters: the lock before the positions, so that a watermark taker sees us before our
 -- numbers count; the clock after them, so that a position above a watermark has a recorded_at that
--- isn't before the watermark was taken.
+-- isn't before the watermark was taken, also if the clock was set back in between.
 -- +goose StatementBegin
 CREATE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF n NOT BETWEEN 0 AND 10000000 THEN
+        RAISE EXCEPTION '0 to 10,000,000 positions can be drawn at once, not %', n USING ERRCODE = 'program_limit_exceeded';
+    END IF;
     PERFORM pg_advisory_xact_lock_shared(17484, 1); -- held until our commit is done: what a watermark taker waits for
     SELECT array_agg(nextval('ledger.position_seq')) INTO positions FROM generate_series(1, n);
-    SELECT greatest(clock_timestamp(), (SELECT w.taken_at FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1)) INTO recorded_at;
+    recorded_at := greatest(clock_timestamp(),
+        'epoch'::timestamptz + pg_sequence_last_value('ledger.taken_seq') * interval '1 microsecond');
 END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION ledger.draw(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.draw(integer) TO deltaledger_app;
+
+-- begin_watermark reads the clock and then the last position given out, for the one taker at a time
+-- that the lock lets in until its transaction ends. Statements of their own: within one, PostgreSQL reads
+-- the sequence before it calls the clock. pg_sequence_last_value, because it locks the sequence: a plain
+-- SELECT from it can see the value that nextval writes ahead for the log, 32 positions further on.
+-- +goose StatementBegin
+CREATE FUNCTION ledger.begin_watermark(OUT taken_at timestamptz, OUT last_position bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 2); -- one taker at a time: taken_at must grow with n
+    taken_at := greatest(clock_timestamp(), (SELECT w.taken_at FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1));
+    -- A clock that ran ahead would be followed for ever after.
+    IF to_regclass('ledger.events_' || to_char(taken_at AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL THEN
+        RAISE EXCEPTION 'no watermark can be taken at %: events of that month have no partition', taken_at
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Set the clock of the database server right, or make the partition: SELECT ledger.create_partitions().';
+    END IF;
+    PERFORM setval('ledger.taken_seq', (extract(epoch FROM taken_at) * 1000000)::bigint);
+    last_position := COALESCE(pg_sequence_last_value('ledger.position_seq'), 0);
+END $$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION ledger.begin_watermark() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.begin_watermark() TO deltaledger_app;
 
 -- What BI tools get: a versioned view without private content.
 CREATE VIEW ledger.events_v1 AS

@@ -5,6 +5,8 @@
 DO $$
 DECLARE
     wanted text;
+    -- From PostgreSQL 16 on, whoever makes a role may grant it, but may not act as it without a grant.
+    needed text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['deltaledger_owner', 'deltaledger_app', 'deltaledger_reader', 'deltaledger_private'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
@@ -14,14 +16,22 @@ BEGIN
                 NULL; -- roles belong to the cluster: another database's migration was quicker
             END;
         END IF;
-        IF NOT pg_has_role(current_user, wanted, 'MEMBER') THEN
-            EXECUTE format('GRANT %I TO %I', wanted, current_user);
+        IF NOT pg_has_role(current_user, wanted, needed) THEN
+            BEGIN
+                EXECUTE format('GRANT %I TO %I', wanted, current_user);
+            EXCEPTION WHEN insufficient_privilege THEN
+                IF wanted = 'deltaledger_owner' THEN
+                    RAISE;
+                END IF; -- the other roles are for those who serve, who need not be the one who migrates
+            END;
         END IF;
     END LOOP;
     IF NOT pg_has_role('deltaledger_private', 'deltaledger_reader', 'MEMBER') THEN
         GRANT deltaledger_reader TO deltaledger_private;
     END IF;
-    EXECUTE format('GRANT CREATE ON DATABASE %I TO deltaledger_owner', current_database());
+    IF NOT has_database_privilege('deltaledger_owner', current_database(), 'CREATE') THEN
+        EXECUTE format('GRANT CREATE ON DATABASE %I TO deltaledger_owner', current_database());
+    END IF;
 END $$;
 
 CREATE SCHEMA IF NOT EXISTS ledger AUTHORIZATION deltaledger_owner;

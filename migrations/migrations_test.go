@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -156,6 +157,36 @@ func TestManyMigrateAtOnce(t *testing.T) {
 	}
 	if n := len(names(t, db, `SELECT version_id::text FROM ledger.migrations WHERE version_id > 0`)); n != 5 {
 		t.Errorf("%d migrations are listed", n)
+	}
+}
+
+// Who migrates need not be a superuser, nor a member of the roles that serve.
+func TestMemberOfTheOwnerMigrates(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Empty(t)
+	name := "migrator_" + strings.ToLower(rand.Text()[:12])
+	database := names(t, db, `SELECT current_database()::text`)[0]
+	for _, sql := range []string{
+		"CREATE ROLE " + name + " LOGIN PASSWORD 'x' IN ROLE deltaledger_owner",
+		"ALTER DATABASE " + database + " OWNER TO " + name,
+	} {
+		if _, err := db.Super.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		for _, sql := range []string{"REASSIGN OWNED BY " + name + " TO CURRENT_USER", "DROP OWNED BY " + name, "DROP ROLE " + name} {
+			if _, err := db.Super.Exec(context.Background(), sql); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	cfg := db.Super.Config().ConnConfig
+	url := fmt.Sprintf("host=%s port=%d user=%s password=x dbname=%s", cfg.Host, cfg.Port, name, database)
+	for range 2 {
+		if err := migrations.Up(t.Context(), url, migrations.Options{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -493,6 +493,24 @@ VIEW ledger.events_v1 (position bigint, recorded_at timestamp with time zone, oc
 
 -- Functions
 
+CREATE OR REPLACE FUNCTION ledger.begin_watermark(OUT taken_at timestamp with time zone, OUT last_position bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 2); -- one taker at a time: taken_at must grow with n
+    taken_at := greatest(clock_timestamp(), (SELECT w.taken_at FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1));
+    -- A clock that ran ahead would be followed for ever after.
+    IF to_regclass('ledger.events_' || to_char(taken_at AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL THEN
+        RAISE EXCEPTION 'no watermark can be taken at %: events of that month have no partition', taken_at
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Set the clock of the database server right, or make the partition: SELECT ledger.create_partitions().';
+    END IF;
+    PERFORM setval('ledger.taken_seq', (extract(epoch FROM taken_at) * 1000000)::bigint);
+    last_position := COALESCE(pg_sequence_last_value('ledger.position_seq'), 0);
+END $function$;
 CREATE OR REPLACE FUNCTION ledger.create_partitions(ahead integer DEFAULT 12)
  RETURNS integer
  LANGUAGE plpgsql
@@ -530,9 +548,13 @@ CREATE OR REPLACE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT re
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 BEGIN
+    IF n NOT BETWEEN 0 AND 10000000 THEN
+        RAISE EXCEPTION '0 to 10,000,000 positions can be drawn at once, not %', n USING ERRCODE = 'program_limit_exceeded';
+    END IF;
     PERFORM pg_advisory_xact_lock_shared(17484, 1); -- held until our commit is done: what a watermark taker waits for
     SELECT array_agg(nextval('ledger.position_seq')) INTO positions FROM generate_series(1, n);
-    SELECT greatest(clock_timestamp(), (SELECT w.taken_at FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1)) INTO recorded_at;
+    recorded_at := greatest(clock_timestamp(),
+        'epoch'::timestamptz + pg_sequence_last_value('ledger.taken_seq') * interval '1 microsecond');
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.protect(fact regclass)
  RETURNS void
@@ -575,6 +597,7 @@ SEQUENCE ledger.dead_letters_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.migrations_id_seq AS integer INCREMENT 1 CACHE 1;
 SEQUENCE ledger.position_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.sources_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.taken_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.watermarks_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE reconcile.resolutions_n_seq AS bigint INCREMENT 1 CACHE 1;
 
@@ -613,6 +636,7 @@ GRANT INSERT, SELECT ON billing.terms TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.voids TO deltaledger_app;
 GRANT INSERT, SELECT ON export.exports TO deltaledger_app;
 GRANT INSERT, SELECT ON export.freezes TO deltaledger_app;
+GRANT EXECUTE ON ledger.begin_watermark() TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.columns TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflict_private TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflicts TO deltaledger_app;
