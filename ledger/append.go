@@ -266,8 +266,8 @@ func copyRows(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared, posit
 // them, until the bad one stands alone. cause is what the database said.
 func (w *writer) bisect(ctx context.Context, b *Batch, items []*prepared, cause error) error {
 	if len(items) == 1 {
-		b.Outcomes[items[0].input] = Outcome{Status: Rejected,
-			Err: Invalid("event", b.events[items[0].input].ID, "the database can't store it: "+pg.Message(cause))}
+		bad := items[0].input
+		b.Outcomes[bad] = Outcome{Status: Rejected, Err: Invalid("event", b.events[bad].ID, "the database can't store it: "+pg.Message(cause))}
 		return nil
 	}
 	half := len(items) / 2

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pg"
 )
 
 // taken is the entry of the identity index that an event met.
@@ -108,24 +110,20 @@ func lookUpBy(ctx context.Context, tx pgx.Tx, sql string, items []*prepared, key
 	for i, p := range items {
 		keys[i] = uuid.UUID(key(p))
 	}
-	rows, err := tx.Query(ctx, sql, keys)
-	if err != nil {
-		return nil, fmt.Errorf("look up keys: %w", err)
-	}
 	var (
 		i      int64
 		t      taken
 		id     uuid.UUID
 		digest []byte
 	)
-	_, err = pgx.ForEachRow(rows, []any{&i, &id, &t.position, &t.recordedAt, &t.version, &digest}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&i, &id, &t.position, &t.recordedAt, &t.version, &digest}, func() error {
 		if copy(t.digest[:], digest) != len(t.digest) {
 			return fmt.Errorf("the digest of position %d has %d bytes: %w", t.position, len(digest), ErrCorrupt)
 		}
 		t.eventKey = Key(id)
 		found[items[i-1]] = t
 		return nil
-	})
+	}, sql, keys)
 	if err != nil {
 		return nil, fmt.Errorf("look up keys: %w", err)
 	}
@@ -276,20 +274,16 @@ func otherPrivate(ctx context.Context, tx pgx.Tx, items []*prepared, known map[*
 	if len(positions) == 0 {
 		return other, nil
 	}
-	rows, err := tx.Query(ctx, sqlCommitments, positions, times)
-	if err != nil {
-		return nil, fmt.Errorf("compare private content: %w", err)
-	}
 	var position int64
 	var salt, have []byte
-	_, err = pgx.ForEachRow(rows, []any{&position, &salt, &have}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&position, &salt, &have}, func() error {
 		for _, p := range byPosition[position] {
 			if c := commitment(salt, p.canonical); string(c[:]) != string(have) {
 				other[p] = true
 			}
 		}
 		return nil
-	})
+	}, sqlCommitments, positions, times)
 	if err != nil {
 		return nil, fmt.Errorf("compare private content: %w", err)
 	}

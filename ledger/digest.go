@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"strconv"
-	"time"
 
 	"deltaledger/ledger/canonical"
 )
@@ -148,6 +147,3 @@ func hashPair(a, b string) [sha256.Size]byte {
 	d = binary.BigEndian.AppendUint32(d, uint32(len(b)))
 	return sha256.Sum256(append(d, b...))
 }
-
-// microseconds drops what PostgreSQL wouldn't keep.
-func microseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

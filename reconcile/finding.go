@@ -209,4 +209,12 @@ func (u *run) keepBalances(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
+// wrap says what was being done when err happened; nil stays nil.
+func wrap(err error, action string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", action, err)
+}
+
 func isNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pg"
 )
 
 // Numbers are a primary key, so a series is gapless if the highest is how many there are.
@@ -17,13 +19,9 @@ ORDER BY n.series`
 
 // checkNumbers holds each series of invoice numbers against gaps.
 func (u *run) checkNumbers(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, sqlSeries)
-	if err != nil {
-		return fmt.Errorf("read invoice numbers: %w", err)
-	}
 	var series string
 	var n, highest, compared int64
-	_, err = pgx.ForEachRow(rows, []any{&series, &n, &highest}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&series, &n, &highest}, func() error {
 		compared += n
 		if n == highest {
 			return nil
@@ -34,7 +32,7 @@ func (u *run) checkNumbers(ctx context.Context, tx pgx.Tx) error {
 			Detail: fmt.Sprintf("series %s goes up to %d but has %d numbers", series, highest, n),
 		})
 		return err
-	})
+	}, sqlSeries)
 	if err != nil {
 		return fmt.Errorf("read invoice numbers: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"deltaledger/billing"
+	"deltaledger/ledger/pg"
 )
 
 // balance is what an account wasn't billed for in one currency, as of a watermark.
@@ -191,31 +192,23 @@ func (u *run) readPage(ctx context.Context, tx pgx.Tx, accounts []string) (*acco
 }
 
 func (p *accountPage) readClosed(ctx context.Context, tx pgx.Tx, u *run) error {
-	rows, err := tx.Query(ctx, sqlClosedAsOf, p.accounts, u.at.Position)
-	if err != nil {
-		return fmt.Errorf("read closes: %w", err)
-	}
 	var account string
 	var through *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&account, &through}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&account, &through}, func() error {
 		p.closed[account] = through
 		return nil
-	})
-	return err
+	}, sqlClosedAsOf, p.accounts, u.at.Position)
+	return wrap(err, "read closes")
 }
 
 func (p *accountPage) readOpening(ctx context.Context, tx pgx.Tx, _ *run) error {
-	rows, err := tx.Query(ctx, sqlOpening, p.accounts)
-	if err != nil {
-		return fmt.Errorf("read balances: %w", err)
-	}
 	var b balance
-	_, err = pgx.ForEachRow(rows, []any{&b.account, &b.currency, &b.watermark, &b.closedThrough, &b.unbilled}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&b.account, &b.currency, &b.watermark, &b.closedThrough, &b.unbilled}, func() error {
 		p.opening[[2]string{b.account, b.currency}] = b
 		p.looked[b.account] = max(p.looked[b.account], b.watermark)
 		return nil
-	})
-	return err
+	}, sqlOpening, p.accounts)
+	return wrap(err, "read balances")
 }
 
 // begin is before every event.
@@ -263,19 +256,15 @@ GROUP BY f.account`
 
 // lookBack makes the query begin where such events do.
 func (p *accountPage) lookBack(ctx context.Context, tx pgx.Tx, index map[string]int, then []time.Time) error {
-	rows, err := tx.Query(ctx, sqlStuck, p.accounts)
-	if err != nil {
-		return fmt.Errorf("read findings: %w", err)
-	}
 	var account string
 	var first time.Time
-	_, err = pgx.ForEachRow(rows, []any{&account, &first}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&account, &first}, func() error {
 		if i := index[account]; first.Before(then[i]) {
 			then[i] = first
 		}
 		return nil
-	})
-	return err
+	}, sqlStuck, p.accounts)
+	return wrap(err, "read findings")
 }
 
 func (p *accountPage) lookedAt() []int64 {
@@ -296,17 +285,13 @@ func (u *run) floor() time.Time {
 }
 
 func (p *accountPage) readMovements(ctx context.Context, tx pgx.Tx, u *run) error {
-	rows, err := tx.Query(ctx, sqlBookedAndBilled, p.accounts, p.lookedAt(), u.at.Position, u.floor())
-	if err != nil {
-		return fmt.Errorf("add up what was booked and billed: %w", err)
-	}
 	var key [2]string
 	var booked, billed decimal.Decimal
-	_, err = pgx.ForEachRow(rows, []any{&key[0], &key[1], &booked, &billed}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&key[0], &key[1], &booked, &billed}, func() error {
 		p.booked[key], p.billed[key] = booked, billed
 		return nil
-	})
-	return err
+	}, sqlBookedAndBilled, p.accounts, p.lookedAt(), u.at.Position, u.floor())
+	return wrap(err, "add up what was booked and billed")
 }
 
 // rollForward holds opening + booked - billed against what is found unbilled, for each account and
