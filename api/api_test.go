@@ -99,8 +99,8 @@ func (a answer) object(t testing.TB) map[string]any {
 	return v
 }
 
-// at is a value of the body by its path: names and numbers, separated by dots.
-func (a answer) at(t testing.TB, path string) string {
+// value is a value of the body by its path: names and numbers, separated by dots.
+func (a answer) value(t testing.TB, path string) any {
 	t.Helper()
 	var v any = a.object(t)
 	for step := range strings.SplitSeq(path, ".") {
@@ -117,10 +117,26 @@ func (a answer) at(t testing.TB, path string) string {
 			t.Fatalf("no %s in %s", path, a.body)
 		}
 	}
-	if v == nil {
-		return ""
+	return v
+}
+
+// at is a value as text, empty for none.
+func (a answer) at(t testing.TB, path string) string {
+	t.Helper()
+	if v := a.value(t, path); v != nil {
+		return fmt.Sprint(v)
 	}
-	return fmt.Sprint(v)
+	return ""
+}
+
+// count is how many elements a list has.
+func (a answer) count(t testing.TB, path string) int {
+	t.Helper()
+	list, ok := a.value(t, path).([]any)
+	if !ok {
+		t.Fatalf("%s is no list in %s", path, a.body)
+	}
+	return len(list)
 }
 
 // do sends a request; headers are pairs.

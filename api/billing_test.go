@@ -38,7 +38,7 @@ func TestTerms(t *testing.T) {
 		}
 	}
 	b := s.want(s.post("/v1/terms", `{"cadence":"daily","charges":[{"name":"fee","measure":"amount","model":"percentage","rate":2.5}],"x":1}`), 422)
-	if len(b.object(t)["errors"].([]any)) < 3 || !strings.Contains(string(b.body), "body.charges[0].rate") {
+	if b.count(t, "errors") < 3 || !strings.Contains(string(b.body), "body.charges[0].rate") {
 		t.Errorf("%s", b.body)
 	}
 	s.want(s.post("/v1/terms", `{"charges":`), 400)

@@ -82,7 +82,7 @@ func TestIngestProblems(t *testing.T) {
 		}
 	}
 	many := s.want(s.post("/v1/events", strings.Repeat("x\n", 1500), "Content-Type", ndjson), 200)
-	if n := len(many.object(t)["problems"].([]any)); n != 1000 || many.at(t, "problems_truncated") != "true" || many.at(t, "invalid") != "1500" {
+	if n := many.count(t, "problems"); n != 1000 || many.at(t, "problems_truncated") != "true" || many.at(t, "invalid") != "1500" {
 		t.Errorf("%d problems", n)
 	}
 }
@@ -202,20 +202,24 @@ func TestOverlappingWriters(t *testing.T) {
 	if sum != all || s.recorded() != all {
 		t.Errorf("%d were called recorded, %d are, and there are %d", sum, s.recorded(), all)
 	}
-	if a := s.get("/v1/conflicts"); len(a.object(t)["conflicts"].([]any)) != 0 {
+	if a := s.get("/v1/conflicts"); a.count(t, "conflicts") != 0 {
 		t.Errorf("conflicts: %s", a.body)
 	}
 }
 
 // dial sends the head of a POST by hand, so that a test can break off its body.
-func (s *service) dial(contentType string) net.Conn {
+func (s *service) dial(contentType string) *net.TCPConn {
 	s.t.Helper()
 	host := strings.TrimPrefix(s.url, "http://")
-	conn, err := net.Dial("tcp", host)
+	address, err := net.ResolveTCPAddr("tcp", host)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { conn.Close() })
+	conn, err := net.DialTCP("tcp", nil, address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() }) // it was broken off by then
 	_, err = fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n", host, contentType)
 	if err != nil {
 		s.t.Fatal(err)
@@ -240,7 +244,7 @@ func TestClientHangsUp(t *testing.T) {
 		if _, err := io.WriteString(conn, chunk(body)); err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		if err := conn.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -18,8 +18,8 @@ func TestListEvents(t *testing.T) {
 	ids := func(a answer) string {
 		t.Helper()
 		var list []string
-		for _, e := range s.want(a, 200).object(t)["events"].([]any) {
-			list = append(list, fmt.Sprint(e.(map[string]any)["id"]))
+		for i := range s.want(a, 200).count(t, "events") {
+			list = append(list, a.at(t, fmt.Sprintf("events.%d.id", i)))
 		}
 		return strings.Join(list, " ")
 	}
@@ -75,7 +75,7 @@ func TestGetEventAndStream(t *testing.T) {
 	}
 	first := a.at(t, "position")
 	s.want(s.post("/v1/events", event("e4", 4, "stream", stream)), 201)
-	if old := s.want(s.get(path+"?as_of="+first), 200); len(old.object(t)["view"].(map[string]any)["entries"].([]any)) != 2 {
+	if old := s.want(s.get(path+"?as_of="+first), 200); old.count(t, "view.entries") != 2 {
 		t.Errorf("%s", old.body)
 	}
 	d := s.want(s.get(path+"?diff_from="+first), 200)
@@ -85,7 +85,7 @@ func TestGetEventAndStream(t *testing.T) {
 	if gaps := s.want(s.get(path), 200); gaps.at(t, "view.gaps.0.from") != "3" {
 		t.Errorf("%s", gaps.body)
 	}
-	if none := s.want(s.get("/v1/streams/orders/none"), 200); len(none.object(t)["view"].(map[string]any)["entries"].([]any)) != 0 {
+	if none := s.want(s.get("/v1/streams/orders/none"), 200); none.count(t, "view.entries") != 0 {
 		t.Errorf("%s", none.body)
 	}
 	for _, query := range []string{"?diff_to=5", "?diff_from=1&as_of=2", "?diff_from=" + first + "&diff_to=1", "?as_of=never"} {
