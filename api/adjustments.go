@@ -38,6 +38,11 @@ func (s *server) recordAdjustments(ctx context.Context, in *recordAdjustmentsIn)
 		return nil, in.broken
 	}
 	defer in.stream.close()
+	leave, err := s.enter(true)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	body := bufio.NewReader(in.stream.body)
 	first, err := firstByte(body)
 	if err != nil {

@@ -42,23 +42,30 @@ type Config struct {
 	Random io.Reader
 	// Silence is how long a client may send or take nothing before it is given up. 0: a minute.
 	Silence time.Duration
+	// Streams is how many requests of many events are served at once; more are told to come again. One
+	// in eight of them, at least one, may be atomic or ask for each outcome, for which it is held in
+	// memory. 0: 64.
+	Streams int
 }
 
 // server holds what the handlers use.
 type server struct {
-	ledger     *ledger.Ledger
-	billing    *billing.Billing
-	exporter   *export.Exporter
-	reconciler *reconcile.Reconciler
-	log        *slog.Logger
-	version    string
-	hosts      []string
-	now        func() time.Time
-	random     io.Reader
-	silence    time.Duration
-	router     *chi.Mux
-	api        huma.API
-	order      []string // ids of the operations as they stand in the table, for the page
+	ledger      *ledger.Ledger
+	billing     *billing.Billing
+	exporter    *export.Exporter
+	reconciler  *reconcile.Reconciler
+	log         *slog.Logger
+	version     string
+	hosts       []string
+	now         func() time.Time
+	random      io.Reader
+	silence     time.Duration
+	router      *chi.Mux
+	api         huma.API
+	undescribed []string      // fields that meanings speaks of and no schema has; a test finds none
+	streams     chan struct{} // a place for each request of many events
+	held        chan struct{} // a place for each of those that is held in memory
+	order       []string      // ids of the operations as they stand in the table, for the page
 }
 
 // New makes the handler of the whole API. Listen with NewServer, whose timeouts suit it.
@@ -96,6 +103,10 @@ func newServer(c Config) *server {
 	if s.silence == 0 {
 		s.silence = time.Minute
 	}
+	if c.Streams <= 0 {
+		c.Streams = 64
+	}
+	s.streams, s.held = make(chan struct{}, c.Streams), make(chan struct{}, max(1, c.Streams/8))
 	s.router.Use(middleware.GetHead)
 	s.router.NotFound(s.pathUnknown)
 	s.router.MethodNotAllowed(s.methodUnknown)

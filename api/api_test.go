@@ -201,6 +201,15 @@ func (s *service) want(a answer, status int) answer {
 	return a
 }
 
+// want2 holds an answer against two statuses.
+func (s *service) want2(a answer, one, other int) answer {
+	s.t.Helper()
+	if a.status == one {
+		return a
+	}
+	return s.want(a, other)
+}
+
 // event is an event as JSON, changed by pairs of a field and its JSON value; an empty value leaves it out.
 func event(id string, seqn int, changes ...string) string {
 	fields := []string{"id", "source", "stream", "seqn", "type", "account", "occurred_at", "currency", "amount"}

@@ -14,6 +14,9 @@ const schemaPrefix = "#/components/schemas/"
 
 // refOf is the name of the schema that s refers to, empty if it doesn't.
 func refOf(s *huma.Schema) string {
+	if len(s.AllOf) == 1 {
+		return refOf(s.AllOf[0])
+	}
 	name, _ := strings.CutPrefix(s.Ref, schemaPrefix)
 	return name
 }
@@ -56,6 +59,8 @@ func typeOf(s *huma.Schema) string {
 		return name
 	}
 	switch {
+	case len(s.AllOf) == 1:
+		return typeOf(s.AllOf[0])
 	case len(s.OneOf) > 0:
 		var each []string
 		for _, one := range s.OneOf {

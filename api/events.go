@@ -92,6 +92,11 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 			return nil, malformed.problem("the body must be an event as a JSON object, or an array of them")
 		}
 	}
+	leave, err := s.enter(in.Atomic || in.Outcomes == "all")
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	options, err := s.withMeasures(ctx, wire.Options{PayloadColumns: in.PayloadColumns})
 	if err != nil {
 		return nil, err
@@ -101,6 +106,32 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 		return intake.each(ctx, body)
 	}
 	return intake.stream(ctx, body)
+}
+
+// enter takes a place for a request of many events, so that their number bounds the memory that they
+// take. held says that the events are held in memory.
+func (s *server) enter(held bool) (leave func(), err error) {
+	places := []chan struct{}{s.streams}
+	if held {
+		places = append(places, s.held)
+	}
+	for i, place := range places {
+		select {
+		case place <- struct{}{}:
+		default:
+			for _, taken := range places[:i] {
+				<-taken
+			}
+			p := busy.problem("as many requests of many events as the server takes at once are under way; nothing of this one was read")
+			p.retryAfter = retrySoon
+			return nil, p
+		}
+	}
+	return func() {
+		for _, place := range places {
+			<-place
+		}
+	}, nil
 }
 
 // firstByte is the first byte of a JSON text that isn't a space. It isn't taken off the body.

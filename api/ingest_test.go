@@ -286,3 +286,29 @@ func TestSilentClient(t *testing.T) {
 		t.Errorf("status %d\n%s", response.StatusCode, s.log)
 	}
 }
+
+// TestTooManyStreams: what doesn't fit is refused at once, and one event always fits.
+func TestTooManyStreams(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, func(c *api.Config) { c.Streams = 1 })
+	conn := s.dial(ndjson)
+	if _, err := io.WriteString(conn, chunk(lines(1, 10))); err != nil {
+		t.Fatal(err)
+	}
+	for s.want2(s.post("/v1/events", "[]"), 200, 503).status == 200 {
+		continue // the first stream isn't known yet
+	}
+	s.want(s.post("/v1/events", event("one", 100)), 201)
+	if _, err := io.WriteString(conn, "0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != 200 {
+		t.Errorf("status %d", response.StatusCode)
+	}
+	s.want(s.post("/v1/events?atomic=true", "[]"), 200)
+}

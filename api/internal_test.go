@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,14 @@ func TestKinds(t *testing.T) {
 		if k := kindOf(status); !seen[k.Name] {
 			t.Errorf("status %d has the kind %q, which the page doesn't list", status, k.Name)
 		}
+	}
+}
+
+// TestMeanings: the services may rename what they own; then the descriptions must follow.
+func TestMeanings(t *testing.T) {
+	t.Parallel()
+	if s := newServer(Config{}); len(s.undescribed) > 0 {
+		t.Errorf("no schema has these fields: %v", s.undescribed)
 	}
 }
 
@@ -162,5 +171,33 @@ func TestPartitionedThrough(t *testing.T) {
 		if through, months := partitionedThrough(c.names, now); through != c.through || months != c.months {
 			t.Errorf("%v: %s, %d", c.names, through, months)
 		}
+	}
+}
+
+// TestClientTakesNothing: a client that asks for much and reads none of it is given up.
+func TestClientTakesNothing(t *testing.T) {
+	t.Parallel()
+	s := newServer(Config{Silence: 200 * time.Millisecond})
+	failed := make(chan error, 1)
+	server := httptest.NewServer(s.attend(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var err error
+		for block := make([]byte, 1<<20); err == nil; {
+			_, err = w.Write(block)
+		}
+		failed <- err
+	})))
+	defer server.Close()
+	response, err := http.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	select {
+	case err := <-failed:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the handler met %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the handler still writes")
 	}
 }

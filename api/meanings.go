@@ -10,14 +10,16 @@ func (s *server) describeSchemas() {
 		delete(all, unused)
 	}
 	for name, fields := range meanings() {
+		schema := all[name]
 		for field, text := range fields {
-			property := all[name].Properties[field]
-			if property == nil {
-				panic("api: the schema " + name + " has no field " + field)
+			if schema == nil || schema.Properties[field] == nil {
+				s.undescribed = append(s.undescribed, name+"."+field)
+				continue
 			}
+			property := schema.Properties[field]
 			if property.Ref != "" { // beside a reference nothing else counts everywhere
 				property = &huma.Schema{AllOf: []*huma.Schema{{Ref: property.Ref}}}
-				all[name].Properties[field] = property
+				schema.Properties[field] = property
 			}
 			property.Description = text
 		}
