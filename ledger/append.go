@@ -41,11 +41,29 @@ func (l *Ledger) Append(ctx context.Context, events []Event) ([]Outcome, error) 
 
 // Write records a prepared batch in one transaction and sets its outcomes.
 func (l *Ledger) Write(ctx context.Context, b *Batch) error {
-	w := writer{l: l, run: func(f func(pgx.Tx) error) error { return pg.InTx(ctx, l.pool, f) }}
+	w := writer{l: l, run: func(f func(pgx.Tx) error) error { return l.inTx(ctx, f) }}
 	if err := w.write(ctx, b, b.all()); err != nil {
 		return fmt.Errorf("record events: %w", err)
 	}
 	return nil
+}
+
+const sqlMakePartitions = `SELECT ledger.create_partitions()`
+
+// inTx runs f in a transaction. If the month has no partition, because nobody made one for a year, it
+// makes the partitions and runs f again: an event is never at fault for that.
+func (l *Ledger) inTx(ctx context.Context, f func(pgx.Tx) error) error {
+	err := pg.InTx(ctx, l.pool, f)
+	if !pg.IsMissingPartition(err) {
+		return err
+	}
+	if _, err := l.pool.Exec(ctx, sqlMakePartitions); err != nil {
+		return fmt.Errorf("make the partitions of the coming months: %w", err)
+	}
+	if err = pg.InTx(ctx, l.pool, f); pg.IsMissingPartition(err) {
+		return fmt.Errorf("the clock of the database server is far from that of its newest events: %w", err)
+	}
+	return err
 }
 
 // ErrAtomic says that an atomic request was rolled back because of events in it. It wraps ErrInvalid.
@@ -67,7 +85,7 @@ func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, e
 		batches = append(batches, b)
 	}
 	var conflicts []conflict
-	err := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
+	err := l.inTx(ctx, func(tx pgx.Tx) error {
 		conflicts = nil
 		for _, b := range batches {
 			w := writer{l: l, atomic: true, run: func(f func(pgx.Tx) error) error { return pg.InSavepoint(ctx, tx, f) }}

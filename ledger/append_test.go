@@ -240,6 +240,46 @@ func TestEventThatTheDatabaseRefusesStandsAlone(t *testing.T) {
 	}
 }
 
+// A month without a partition is nobody's fault but the operator's: no event may be called invalid for it.
+func TestMonthWithoutPartition(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	leaf := one[string](t, db, `SELECT to_char(now() AT TIME ZONE 'UTC', '"ledger.events_"YYYY_MM')`)
+	drop := func() {
+		t.Helper()
+		if _, err := db.Super.Exec(t.Context(), "DROP TABLE "+leaf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drop()
+	if out := appendAll(t, l, sales("o1", 3)...); tally(out)[ledger.Recorded] != 3 {
+		t.Errorf("outcomes %+v", out)
+	}
+	drop()
+	out, err := l.AppendAtomic(t.Context(), sales("o2", 3))
+	if tally(out)[ledger.Recorded] != 3 || err != nil {
+		t.Errorf("atomic: outcomes %+v, error %v", out, err)
+	}
+	// The clock is beyond what partitions are made for.
+	drop()
+	one[int64](t, db, `SELECT setval('ledger.taken_seq', (extract(epoch FROM now() + interval '20 months') * 1000000)::bigint)`)
+	if out, err := l.Append(t.Context(), sales("o3", 3)); err == nil {
+		t.Errorf("outcomes %+v", out)
+	}
+}
+
+func TestKindsThatOnlyTheLedgerMakes(t *testing.T) {
+	t.Parallel()
+	l, _ := open(t)
+	for i, kind := range []ledger.Kind{ledger.Reorder, ledger.Reversal, "gift", "\x00\xff"} {
+		e := sale("o1", i)
+		e.Kind = kind
+		if out := appendAll(t, l, e); out[0].Status != ledger.Rejected || out[0].Err.Field != "kind" {
+			t.Errorf("kind %q: %+v", kind, out[0])
+		}
+	}
+}
+
 func TestPrivateContent(t *testing.T) {
 	t.Parallel()
 	l, db := open(t)

@@ -3,6 +3,8 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -41,13 +43,17 @@ func (e *FieldError) Error() string {
 // Unwrap makes errors.Is(err, ErrInvalid) true.
 func (e *FieldError) Unwrap() error { return ErrInvalid }
 
-// Invalid makes a FieldError and shortens the value to what a person can read.
+// Invalid makes a FieldError and shortens the value to what a person can read, which is valid UTF-8.
 func Invalid(field, value, rule string) *FieldError {
 	const most = 80
 	if len(value) > most {
-		value = value[:most] + "…"
+		cut := most
+		for cut > 0 && !utf8.RuneStart(value[cut]) {
+			cut--
+		}
+		value = value[:cut] + "…"
 	}
-	return &FieldError{Field: field, Value: value, Rule: rule}
+	return &FieldError{Field: field, Value: strings.ToValidUTF8(value, "�"), Rule: rule}
 }
 
 // invalidf is Invalid with a formatted rule.

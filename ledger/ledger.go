@@ -25,6 +25,7 @@ type Ledger struct {
 	now      func() time.Time
 	random   io.Reader
 	declared sync.Map     // source → declaration
+	sources  atomic.Int64 // how many of them, about
 	careful  atomic.Int64 // batches that still go the careful way; see writer.writeOnce
 }
 

@@ -9,6 +9,9 @@ import (
 // declarationTTL bounds how long a changed declaration of a source may go unnoticed by a running service.
 const declarationTTL = time.Second
 
+// maxDeclared bounds how many sources are remembered: their names come from outside.
+const maxDeclared = 10_000
+
 // declaration is what the write path knows of a source, and since when.
 type declaration struct {
 	numbering string
@@ -36,7 +39,10 @@ func (l *Ledger) mayLackSeqn(ctx context.Context, source string) (*FieldError, e
 		if err != nil && !isNoRows(err) {
 			return nil, fmt.Errorf("look up source %s: %w", source, err)
 		}
-		l.declared.Store(source, d)
+		if _, known := l.declared.Swap(source, d); !known && l.sources.Add(1) > maxDeclared {
+			l.sources.Store(0)
+			l.declared.Clear()
+		}
 	}
 	if d.numbering == numberingNone {
 		return nil, nil

@@ -45,6 +45,9 @@ func validate(e *Event, horizon time.Time) *FieldError {
 }
 
 func validateTexts(e *Event) *FieldError {
+	if e.Kind != Upstream && e.Kind != Adjustment {
+		return Invalid("kind", string(e.Kind), "must be upstream or adjustment: rows of other kinds are made by the ledger")
+	}
 	for _, f := range [...]struct {
 		name, value string
 		most        int
@@ -66,7 +69,7 @@ func validateTexts(e *Event) *FieldError {
 		case len(f.value) > f.most:
 			return invalidf(f.name, f.value, "must have at most %d bytes, not %d", f.most, len(f.value))
 		case !utf8.ValidString(f.value):
-			return Invalid(f.name, strings.ToValidUTF8(f.value, "�"), "must be valid UTF-8")
+			return Invalid(f.name, f.value, "must be valid UTF-8")
 		case strings.IndexByte(f.value, 0) >= 0:
 			return Invalid(f.name, f.value, "must not contain the character NUL")
 		}

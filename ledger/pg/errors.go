@@ -27,12 +27,16 @@ func IsUndefined(err error) bool {
 	return c == "42P01" || c == "3F000" || c == "42883" || c == "42703"
 }
 
-// IsDataError reports that a value can't be stored as it is: SQLSTATE classes 22 and 54, a value that
-// the driver can't encode, or a check constraint. Tried again, it fails again.
+// IsDataError reports that a value can't be stored as it is: SQLSTATE classes 22 and 54, or a check
+// constraint. Tried again, it fails again.
 func IsDataError(err error) bool {
 	c := code(err)
-	return strings.HasPrefix(c, "22") || strings.HasPrefix(c, "54") || c == "23514" || c == "23502"
+	return strings.HasPrefix(c, "22") || strings.HasPrefix(c, "54") || c == "23514" && !IsMissingPartition(err) || c == "23502"
 }
+
+// IsMissingPartition reports that a row belongs to a month that has no partition. PostgreSQL calls it a
+// check violation, but no constraint was broken, and nothing is wrong with the row.
+func IsMissingPartition(err error) bool { return code(err) == "23514" && Constraint(err) == "" }
 
 // IsRetryable reports that the same transaction may succeed when it is run again.
 func IsRetryable(err error) bool {
@@ -46,18 +50,22 @@ func IsRetryable(err error) bool {
 // IsTimeout reports that the statement was stopped by a time limit.
 func IsTimeout(err error) bool { return code(err) == "57014" }
 
-// IsUnavailable reports that the server is gone, starting, or full: nothing is known to be done, and
+// IsUnavailable reports that the server is gone, starting, or full: it isn't known what was done, and
 // the same request may succeed later.
 func IsUnavailable(err error) bool {
 	c := code(err)
 	if strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "53") {
 		return true
 	}
-	return c == "" && err != nil && (pgconn.SafeToRetry(err) || isConnect(err))
+	return c == "" && err != nil && (pgconn.SafeToRetry(err) || isConnection(err))
 }
 
-func isConnect(err error) bool {
-	_, ok := errors.AsType[*pgconn.ConnectError](err)
+// isConnection reports that a connection to the server could not be made, or broke.
+func isConnection(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*brokenError](err)
 	return ok
 }
 

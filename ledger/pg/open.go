@@ -28,8 +28,14 @@ type Options struct {
 	Name             string        // application_name; empty: deltaledger
 }
 
+// A commit must not be acknowledged before it is on disk (invariant 2), whatever the server's default.
+// Stricter settings than on stay.
+const sqlDurable = `
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'`
+
 // Open opens a pool and proves that a session of it works. Sessions run in UTC, as o.Role, with the
-// timeouts of o.
+// timeouts of o, and commit durably.
 func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -51,11 +57,14 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	set["statement_timeout"] = milliseconds(o.StatementTimeout)
 	set["tcp_user_timeout"] = "30000" // a peer that vanished must not keep its locks
 	set["jit"] = "off"                // compiles for longer than most of our queries run
+	cfg.ConnConfig.DialFunc = dialer(cfg.ConnConfig.DialFunc)
+	begin := sqlDurable
 	if o.Role != Login {
-		cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-			_, err := c.Exec(ctx, "SET ROLE "+string(o.Role))
-			return err
-		}
+		begin = "SET ROLE " + string(o.Role) + ";" + sqlDurable
+	}
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, begin)
+		return err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

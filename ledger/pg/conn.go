@@ -1,0 +1,48 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// brokenError says that the connection to the server broke. It hides its cause: to a caller that also
+// reads from a client, an io.ErrUnexpectedEOF of the database's would look like the client's.
+type brokenError struct{ cause error }
+
+func (e *brokenError) Error() string {
+	return "the connection to the database broke: " + e.cause.Error()
+}
+
+// dialer makes connections whose failures can be told from those of other connections.
+func dialer(dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return conn{c}, nil
+	}
+}
+
+type conn struct{ net.Conn }
+
+func (c conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	return n, broken(err)
+}
+
+func (c conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, broken(err)
+}
+
+// broken leaves alone what is our own doing: a deadline, which is how pgx cancels, and a close.
+func broken(err error) error {
+	if e, ok := errors.AsType[net.Error](err); err == nil || ok && e.Timeout() || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return &brokenError{err}
+}
