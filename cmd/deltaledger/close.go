@@ -38,22 +38,16 @@ func (c *closeCmd) Run(ctx context.Context, s *session) error {
 	}
 	return withApp(ctx, s, func(a *app) error {
 		bar := s.countBar("accounts")
-		defer bar.done()
-		r, err := a.billing.Close(ctx, billing.CloseRequest{Through: through, Account: c.Account, By: s.user(c.By), Progress: bar.set})
-		if err != nil {
-			return err
+		r, failure := a.billing.Close(ctx, billing.CloseRequest{Through: through, Account: c.Account, By: s.user(c.By), Progress: bar.set})
+		bar.done()
+		if failure != nil && r.Run == 0 {
+			return failure
 		}
 		result := closed{CloseResult: r, Frozen: []export.Month{}}
-		if c.Account == "" {
-			frozen, err := freezeClosed(ctx, a.exporter, r, s.user(c.By))
-			if err != nil {
-				return err
-			}
-			for _, f := range frozen {
-				result.Frozen = append(result.Frozen, f.Month)
-			}
+		if c.Account == "" && failure == nil {
+			result.Frozen, failure = freezeClosed(ctx, a.exporter, r, s.user(c.By))
 		}
-		bar.done()
+		// What was closed is shown also where a later step failed: it is closed for ever.
 		if err := s.show(result, closedTable(result)); err != nil {
 			return err
 		}
@@ -64,21 +58,25 @@ func (c *closeCmd) Run(ctx context.Context, s *session) error {
 		for _, failed := range r.Failed {
 			s.warn("%s was left as it was: %s", failed.Account, failed.Reason)
 		}
-		if len(r.Failed) > 0 {
-			return errShown
+		if failure == nil && len(r.Failed) > 0 {
+			failure = errShown
 		}
-		return nil
+		return failure
 	})
 }
 
 // freezeClosed freezes the months that are over at the watermark of a close of all accounts, so that
 // invoices and files of a month hold the same.
-func freezeClosed(ctx context.Context, e *export.Exporter, r billing.CloseResult, by string) ([]export.Frozen, error) {
+func freezeClosed(ctx context.Context, e *export.Exporter, r billing.CloseResult, by string) ([]export.Month, error) {
 	frozen, err := e.FreezeThrough(ctx, ledger.Watermark{Position: r.Watermark}, by)
-	if err != nil {
-		return nil, fmt.Errorf("close run %d is done, but the months that are over aren't frozen: %w", r.Run, err)
+	months := []export.Month{}
+	for _, f := range frozen {
+		months = append(months, f.Month)
 	}
-	return frozen, nil
+	if err != nil {
+		return months, fmt.Errorf("close run %d is done, but the months that are over aren't frozen: %w", r.Run, err)
+	}
+	return months, nil
 }
 
 func closedTable(r closed) table {

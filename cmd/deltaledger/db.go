@@ -95,8 +95,8 @@ func (c *dbStopCmd) Run(ctx context.Context, s *session) error {
 type dbStatusCmd struct{}
 
 // Run tells about the server without starting it.
-func (dbStatusCmd) Run(s *session) error {
-	st, err := embedded.Status(s.DataDir)
+func (dbStatusCmd) Run(ctx context.Context, s *session) error {
+	st, err := settledStatus(ctx, s.DataDir)
 	if errors.Is(err, embedded.ErrNotRunning) {
 		return s.showStatus(st, false)
 	}
@@ -104,6 +104,21 @@ func (dbStatusCmd) Run(s *session) error {
 		return err
 	}
 	return s.showStatus(st, true)
+}
+
+// settledStatus gives a server that is starting or stopping a moment to be through with it.
+func settledStatus(ctx context.Context, dir string) (embedded.State, error) {
+	for try := 0; ; try++ {
+		st, err := embedded.Status(dir)
+		if err == nil || errors.Is(err, embedded.ErrNotRunning) || errors.Is(err, embedded.ErrUnsupported) || try == 50 {
+			return st, err
+		}
+		select {
+		case <-ctx.Done():
+			return st, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 type dbURLCmd struct {

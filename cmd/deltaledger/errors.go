@@ -73,7 +73,7 @@ func explain(err error) string {
 	case pg.IsUndefined(err) && !strings.Contains(text, "deltaledger migrate"):
 		return text + "\nThe database is older or newer than this program: run `deltaledger migrate` with the newer one."
 	case pg.IsUnavailable(err):
-		return text + "\nThe database gives no answer: check that it runs and that --database-url is right, then run the same command again."
+		return text + "\nThe database gives no answer: run the same command again; if that fails too, check that the database runs and that --database-url is right."
 	case errors.Is(err, ledger.ErrBusy):
 		return text + "\nNothing was done: run the same command again in a moment."
 	case errors.Is(err, ledger.ErrCorrupt):

@@ -111,8 +111,8 @@ func (c *eventsShowCmd) Run(ctx context.Context, s *session) error {
 				t.add(f.name, f.value)
 			}
 		}
-		for name, value := range r.Measures {
-			t.add("measures."+name, value.String())
+		for _, name := range sortedKeys(r.Measures) {
+			t.add("measures."+name, r.Measures[name].String())
 		}
 		return s.show(r, t)
 	})

@@ -64,7 +64,7 @@ func (c *ingestCmd) Run(ctx context.Context, s *session) error {
 			part, err := c.one(ctx, s, a.ledger, in, format, declared(catalogue), problems)
 			sum.Add(part)
 			if err != nil && !errors.Is(err, ledger.ErrAtomic) {
-				s.warn("%d events are recorded; the same command may be run again, and records none of them twice", sum.Recorded)
+				s.warn("before it failed %d events were recorded, and %d were there already; the same command may be run again, and records none of them twice", sum.Recorded, sum.Duplicate)
 				return inputError(in.name, err)
 			}
 			if err != nil {
