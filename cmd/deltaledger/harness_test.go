@@ -108,7 +108,8 @@ func (p *program) command(ctx context.Context, args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, append(p.env, programEnv+"=1", "USER="+maker)...)
+	cmd.Env = append(cmd.Env, append(p.env, programEnv+"=1", "USER="+maker,
+		"GORACE=atexit_sleep_ms=0")...) // else every command of a program built with -race would end a second late
 	return cmd
 }
 

@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, std streams, now func() time.Time) 
 	parser, err := kong.New(&r,
 		kong.Name("deltaledger"), kong.Description(description), kong.Writers(std.out, std.err), kong.Exit(os.Exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), kong.ShortUsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(kong.Vars{}))
+		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		tell(std.err, "deltaledger: the command tree is wrong: %v", err)
 		return exitFailed

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"deltaledger/ledger/wire"
+)
+
+func render(t *testing.T, form string, document any, rows table) string {
+	t.Helper()
+	var b bytes.Buffer
+	s := &session{config: config{Output: form}, out: bufio.NewWriter(&b)}
+	if err := s.show(document, rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.flush(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestTables: columns line up whatever script they are in, numbers at the right, and nothing that an
+// upstream sent moves the cursor.
+func TestTables(t *testing.T) {
+	t.Parallel()
+	rows := table{columns: []column{text("name"), number("amount"), text("remark")}, note: "2 rows"}
+	rows.add("日本", "1.5", "")
+	rows.add("café\x1b[31m", "-12.25", "a\tb\n\u202ec")
+	want := "" +
+		"NAME            AMOUNT  REMARK\n" +
+		"日本               1.5\n" +
+		"café\\u001b[31m  -12.25  a\\u0009b\\u000a\\u202ec\n" +
+		"2 rows\n"
+	if got := render(t, outputTable, nil, rows); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// TestCSV is RFC 4180: nothing is changed but what must be quoted.
+func TestCSV(t *testing.T) {
+	t.Parallel()
+	rows := table{columns: []column{text("name"), number("amount")}, note: "not in a CSV"}
+	rows.add(`say "hi", all`, "1.50")
+	rows.add("two\nlines", "")
+	if got, want := render(t, outputCSV, nil, rows), "name,amount\n\"say \"\"hi\"\", all\",1.50\n\"two\nlines\",\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestJSON keeps the order of keys and every sign as it was sent.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	b := "<b>&"
+	rows := []orderedObject{{{"z", &b}, {"a", (*string)(nil)}, {"count", int64(2)}}}
+	want := "[\n  {\n    \"z\": \"<b>&\",\n    \"a\": null,\n    \"count\": 2\n  }\n]\n"
+	if got := render(t, outputJSON, rows, table{}); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestShortDuration(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0: "0s", 48 * time.Hour: "48h", 90 * time.Minute: "1h30m", 20 * time.Minute: "20m", 10 * time.Second: "10s", time.Hour + 5*time.Second: "1h0m5s",
+		10 * time.Hour: "10h", 100 * time.Minute: "1h40m",
+	} {
+		if got := shortDuration(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
+
+// TestConfig: every problem is reported at once, and the command line counts more than the environment.
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	good := config{DataDir: "x", Output: "json", LogLevel: "warn"}
+	for _, c := range []struct {
+		name   string
+		change func(*config)
+		given  string
+		says   []string
+	}{
+		{"good", func(*config) {}, "", nil},
+		{"words instead of a URL", func(c *config) { c.DatabaseURL = "host=db dbname=x" }, "", nil},
+		{
+			"everything wrong", func(c *config) { *c = config{DatabaseURL: "mysql://x", Output: "xml", LogLevel: "loud"} }, "",
+			[]string{"--database-url", "--data-dir", "--output", "--log-level"},
+		},
+		{"two places", func(c *config) { c.DatabaseURL = "postgres://x" }, "data-dir database-url", []string{"two places"}},
+		{"a password that can't be read", func(c *config) { c.DatabaseURL = "postgres://u:se%cret@h/d" }, "", []string{"escapes"}},
+	} {
+		changed := good
+		c.change(&changed)
+		given := map[string]bool{}
+		for _, name := range strings.Fields(c.given) {
+			given[name] = true
+		}
+		_, err := changed.settle(given)
+		if (err == nil) != (c.says == nil) {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		for _, word := range c.says {
+			if !strings.Contains(err.Error(), word) || strings.Contains(err.Error(), "cret") {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+	}
+	settled, err := config{DatabaseURL: "postgres://h/d", DataDir: "x", Output: "table", LogLevel: "info"}.settle(map[string]bool{"data-dir": true})
+	if err != nil || settled.DatabaseURL != "" {
+		t.Errorf("--data-dir beside DATABASE_URL: %v %+v", err, settled)
+	}
+}
+
+func TestFormatOf(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, content string
+		want          wire.Format
+	}{
+		{"x.json", "id,source", wire.JSON},
+		{"x.csv.gz", "{", wire.CSV},
+		{"-", " \n[{}]", wire.JSON},
+		{"-", "\ufeff{\"id\":\"1\"}\n{\"id\":\"2\"}\n", wire.NDJSON},
+		{"-", "{\"id\":\"1\"}", wire.NDJSON},
+		{"-", "{\n  \"id\": \"1\"\n}", wire.JSON},
+		{"-", "id,source\n", wire.CSV},
+		{"-", "", wire.CSV},
+	} {
+		got, err := formatOf(c.name, bufio.NewReader(strings.NewReader(c.content)))
+		if err != nil || got != c.want {
+			t.Errorf("%s %q: %s %v, want %s", c.name, c.content, got, err, c.want)
+		}
+	}
+}
+
+func TestSplitJSON(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]int{`{"a":1}`: 1, "{\"a\":1}\n{\"b\":2}\n": 2, `[{"a":1},{"a":1,"a":2}]`: 2, "[]": 0, "\n": 0, "\ufeff{}": 1} {
+		got, err := splitJSON([]byte(content))
+		if err != nil || len(got) != want {
+			t.Errorf("%q: %d %v", content, len(got), err)
+		}
+		for _, item := range got {
+			if !json.Valid(item) || !strings.Contains(content, string(item)) {
+				t.Errorf("%q: %s was changed", content, item)
+			}
+		}
+	}
+	if _, err := splitJSON([]byte(`{"a":1} x`)); err == nil {
+		t.Error("what isn't JSON was taken")
+	}
+}
