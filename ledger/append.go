@@ -113,7 +113,7 @@ func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, e
 	}
 	if len(conflicts) > 0 {
 		if e := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error { return insertConflicts(ctx, tx, conflicts) }); e != nil {
-			return nil, fmt.Errorf("keep conflicts: %w", e)
+			return nil, e
 		}
 	}
 	return outcomes, err

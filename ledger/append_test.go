@@ -126,6 +126,33 @@ func TestOtherContentUnderTheSameIdentityIsAConflict(t *testing.T) {
 	}
 }
 
+func TestManyWritersOfTheSameConflicts(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	const writers, events = 6, 500
+	appendAll(t, l, sales("o1", events)...)
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			mine := sales("o1", events)
+			for i := range mine {
+				mine[i].Account, mine[i].Payload = "globex", []byte(`{"why":"moved"}`)
+			}
+			if w%2 == 1 {
+				slices.Reverse(mine)
+			}
+			out, err := l.Append(context.Background(), mine)
+			if n := tally(out); n[ledger.Conflict] != events || err != nil {
+				t.Errorf("outcomes %v, error %v", n, err)
+			}
+		})
+	}
+	group.Wait()
+	if n := one[int](t, db, `SELECT count(*) FROM ledger.conflicts JOIN ledger.conflict_private ON conflict = n`); n != events {
+		t.Errorf("%d conflicts are kept with their payloads", n)
+	}
+}
+
 func TestPlaceInAStreamIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	l, db := open(t)

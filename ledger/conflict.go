@@ -153,31 +153,38 @@ func differs(a, b *Event) []string {
 
 // A conflict that was kept before, by us or by somebody at the same time, is kept once.
 const sqlInsertConflict = `
-INSERT INTO ledger.conflicts (reason, source, event_id, event_key, existing_position, existing_recorded_at, differs, content, digest, private_tag)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT ON CONSTRAINT conflicts_once DO NOTHING
-RETURNING n`
-
-const sqlInsertConflictPrivate = `
+WITH kept AS (
+    INSERT INTO ledger.conflicts (reason, source, event_id, event_key, existing_position, existing_recorded_at, differs, content, digest, private_tag)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ON CONFLICT ON CONSTRAINT conflicts_once DO NOTHING
+    RETURNING n
+)
 INSERT INTO ledger.conflict_private (conflict, payload)
-VALUES ($1, $2)`
+SELECT n, $11
+FROM kept
+WHERE $11::text IS NOT NULL`
 
+// conflictsAtOnce is how many conflicts are sent before an answer is waited for.
+const conflictsAtOnce = 500
+
+// insertConflicts keeps conflicts. Their order is the same for every writer, so that two writers of the
+// same conflicts wait for each other instead of deadlocking.
 func insertConflicts(ctx context.Context, tx pgx.Tx, conflicts []conflict) error {
-	for _, c := range conflicts {
-		var n int64
-		content := string(AppendCanonical(nil, c.event))
-		err := tx.QueryRow(ctx, sqlInsertConflict, c.reason, c.event.Source, c.event.ID, uuid.UUID(c.p.eventKey),
-			c.existing.position, c.existing.recordedAt, c.differs, content, c.p.digest[:], c.tag).Scan(&n)
-		if isNoRows(err) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("keep a conflict: %w", err)
-		}
-		if len(c.event.Payload) > 0 {
-			if _, err := tx.Exec(ctx, sqlInsertConflictPrivate, n, string(c.event.Payload)); err != nil {
-				return fmt.Errorf("keep a conflict: %w", err)
+	sorted := slices.SortedFunc(slices.Values(conflicts), func(a, b conflict) int {
+		return cmp.Or(bytes.Compare(a.p.eventKey[:], b.p.eventKey[:]), bytes.Compare(a.p.digest[:], b.p.digest[:]), bytes.Compare(a.tag, b.tag))
+	})
+	for part := range slices.Chunk(sorted, conflictsAtOnce) {
+		var queue pgx.Batch
+		for _, c := range part {
+			var payload *string
+			if text := string(c.event.Payload); text != "" {
+				payload = &text
 			}
+			queue.Queue(sqlInsertConflict, c.reason, c.event.Source, c.event.ID, uuid.UUID(c.p.eventKey), c.existing.position,
+				c.existing.recordedAt, c.differs, string(AppendCanonical(nil, c.event)), c.p.digest[:], c.tag, payload)
+		}
+		if err := tx.SendBatch(ctx, &queue).Close(); err != nil {
+			return fmt.Errorf("keep conflicts: %w", err)
 		}
 	}
 	return nil
