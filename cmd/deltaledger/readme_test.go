@@ -4,47 +4,115 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 )
 
-var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+var (
+	shellBlock   = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+	documentLink = regexp.MustCompile(`\]\(([^)#]+)(?:#[^)]*)?\)`)
+)
 
-// The first ten minutes of the README work as they stand there.
-func TestFirstTenMinutes(t *testing.T) {
+// documents are what the project says of itself. The shell blocks of each work as they stand there, in order,
+// in one directory that is empty at first.
+var documents = []struct {
+	path string
+	want []string // in what the blocks print
+}{
+	{"README.md", []string{"the same file", "2026-01  FR", "INV-000001", "2026-02"}},
+	{"docs/integrating.md", []string{"conflict: id:", "is missing", "total 1 quantity, 95.1 EUR", "nothing was recorded", "month,country"}},
+	{"docs/operating.md", []string{
+		"Europe/London", "commission: percentage of amount", "INV-000001", "the cron line would call", "no charge of the terms selects them",
+		"1 late events found, 1 healed", "INV-000003", "not what the manifest says", "the backup holds the same",
+	}},
+	{"docs/design.md", nil},
+}
+
+// The documents tell no command that fails, and name no file that isn't there.
+func TestDocuments(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
+	for _, d := range documents {
+		t.Run(d.path, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join("..", "..", filepath.FromSlash(d.path))
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkLinks(t, path, string(text))
+			if blocks := shellBlock.FindAllStringSubmatch(string(text), -1); len(blocks) > 0 {
+				runBlocks(t, blocks, d.want)
+			}
+		})
 	}
+}
+
+// checkLinks finds the links of a document to files of this module that aren't there.
+func checkLinks(t *testing.T, path, text string) {
+	t.Helper()
+	for _, link := range documentLink.FindAllStringSubmatch(text, -1) {
+		if strings.Contains(link[1], "://") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(link[1]))); err != nil {
+			t.Errorf("a link leads nowhere: %v", err)
+		}
+	}
+}
+
+// runBlocks runs the blocks as one script whose deltaledger is this program.
+func runBlocks(t *testing.T, blocks [][]string, want []string) {
+	t.Helper()
 	var script strings.Builder
-	for _, block := range shellBlock.FindAllStringSubmatch(string(readme), -1) {
+	for _, block := range blocks {
 		script.WriteString(block[1])
 	}
-	p := newProgram(t)
+	p := &program{t: t, dir: room(t)}
+	t.Cleanup(func() { stopServers(p) })
 	bin := filepath.Join(p.dir, "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	wrapper := fmt.Sprintf("#!/bin/sh\nexec '%s' \"$@\" --data-dir '%s'\n", os.Args[0], filepath.Join(p.dir, "data"))
+	wrapper := fmt.Sprintf("#!/bin/sh\nexec '%s' \"$@\"\n", os.Args[0])
 	if err := os.WriteFile(filepath.Join(bin, "deltaledger"), []byte(wrapper), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-eu", "-c", script.String())
-	cmd.Dir = p.dir
-	cmd.Env = append(p.command(t.Context()).Env, "PATH="+bin+":"+os.Getenv("PATH"))
+	cmd := p.command(t.Context())
+	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-eu", "-c", script.String()}
+	cmd.Env = append(cmd.Env, "PATH="+bin+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"the same file", "2026-01  FR", "INV-000001", "2026-02"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the output lacks %q:\n%s", want, out)
+	for _, w := range want {
+		if !strings.Contains(string(out), w) {
+			t.Errorf("the output lacks %q:\n%s", w, out)
 		}
 	}
 	t.Logf("%s", out)
+}
+
+// stopServers stops the private servers of every data directory that a script made.
+func stopServers(p *program) {
+	err := filepath.WalkDir(p.dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.Name() == "data":
+			return fs.SkipDir // PostgreSQL's own
+		case entry.Name() != "gate":
+			return nil
+		}
+		if r := p.run("db", "stop", "--data-dir", filepath.Dir(path)); r.code != exitDone {
+			p.t.Errorf("db stop: %s", r.stderr)
+		}
+		return nil
+	})
+	if err != nil {
+		p.t.Error(err)
+	}
 }
