@@ -75,40 +75,68 @@ func TestBoundaries(t *testing.T) {
 		at         string   // an instant in the first cycle
 		boundaries []string // start of that cycle, and the ends of it and the next ones
 	}{
-		{"31st at 15:00, in mid August", Monthly, "2025-01-31T15:00:00", "UTC", "2025-08-13T20:00:00Z",
-			[]string{"2025-07-31T15:00:00Z", "2025-08-31T15:00:00Z"}},
-		{"30th across February", Monthly, "2025-01-30T15:00:00", "UTC", "2025-02-13T20:00:00Z",
-			[]string{"2025-01-30T15:00:00Z", "2025-02-28T15:00:00Z", "2025-03-30T15:00:00Z"}},
+		{
+			"31st at 15:00, in mid August", Monthly, "2025-01-31T15:00:00", "UTC", "2025-08-13T20:00:00Z",
+			[]string{"2025-07-31T15:00:00Z", "2025-08-31T15:00:00Z"},
+		},
+		{
+			"30th across February", Monthly, "2025-01-30T15:00:00", "UTC", "2025-02-13T20:00:00Z",
+			[]string{"2025-01-30T15:00:00Z", "2025-02-28T15:00:00Z", "2025-03-30T15:00:00Z"},
+		},
 		{"fifteen months from a 31st", Monthly, "2022-12-31", "UTC", "2022-12-31T00:00:00Z", []string{
 			"2022-12-31", "2023-01-31", "2023-02-28", "2023-03-31", "2023-04-30", "2023-05-31", "2023-06-30", "2023-07-31",
-			"2023-08-31", "2023-09-30", "2023-10-31", "2023-11-30", "2023-12-31", "2024-01-31", "2024-02-29", "2024-03-31"}},
-		{"30 April stays a 30th", Monthly, "2022-04-30", "UTC", "2023-02-01T00:00:00Z",
-			[]string{"2023-01-30", "2023-02-28", "2023-03-30", "2023-04-30", "2023-05-30"}},
-		{"leap February", Monthly, "2024-01-31", "UTC", "2024-02-10T00:00:00Z",
-			[]string{"2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"}},
+			"2023-08-31", "2023-09-30", "2023-10-31", "2023-11-30", "2023-12-31", "2024-01-31", "2024-02-29", "2024-03-31",
+		}},
+		{
+			"30 April stays a 30th", Monthly, "2022-04-30", "UTC", "2023-02-01T00:00:00Z",
+			[]string{"2023-01-30", "2023-02-28", "2023-03-30", "2023-04-30", "2023-05-30"},
+		},
+		{
+			"leap February", Monthly, "2024-01-31", "UTC", "2024-02-10T00:00:00Z",
+			[]string{"2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30"},
+		},
 		{"before the anchor", Monthly, "2024-01-31", "UTC", "2023-02-10T00:00:00Z", []string{"2023-01-31", "2023-02-28", "2023-03-31"}},
 		{"anchor on 29 February", Monthly, "2024-02-29", "UTC", "2025-02-28T00:00:00Z", []string{"2025-02-28", "2025-03-29"}},
 		{"weeks from a Friday", Weekly, "2016-04-08", "UTC", "2016-04-14T23:59:59Z", []string{
-			"2016-04-08", "2016-04-15", "2016-04-22", "2016-04-29", "2016-05-06", "2016-05-13", "2016-05-20", "2016-05-27"}},
+			"2016-04-08", "2016-04-15", "2016-04-22", "2016-04-29", "2016-05-06", "2016-05-13", "2016-05-20", "2016-05-27",
+		}},
 		{"weeks before the anchor", Weekly, "2016-04-08", "UTC", "2016-03-31T23:59:59Z", []string{"2016-03-25", "2016-04-01", "2016-04-08"}},
-		{"calendar months in Kolkata", Monthly, "2000-01-01", "Asia/Kolkata", "2023-02-28T18:00:00Z",
-			[]string{"2023-01-31T18:30:00Z", "2023-02-28T18:30:00Z", "2023-03-31T18:30:00Z"}},
-		{"calendar months in New York in spring", Monthly, "2000-01-01", "America/New_York", "2023-03-01T05:00:00Z",
-			[]string{"2023-03-01T05:00:00Z", "2023-04-01T04:00:00Z", "2023-05-01T04:00:00Z", "2023-06-01T04:00:00Z"}},
-		{"calendar months in Juneau in autumn", Monthly, "2000-01-01", "America/Juneau", "2015-09-15T00:00:00Z",
-			[]string{"2015-09-01T08:00:00Z", "2015-10-01T08:00:00Z", "2015-11-01T08:00:00Z", "2015-12-01T09:00:00Z"}},
-		{"weeks of 168 and 169 hours", Weekly, "2024-10-27", "America/New_York", "2024-10-28T00:00:00Z",
-			[]string{"2024-10-27T04:00:00Z", "2024-11-03T04:00:00Z", "2024-11-10T05:00:00Z"}},
-		{"weeks across the day that Samoa skipped", Weekly, "2011-12-23", "Pacific/Apia", "2011-12-25T00:00:00Z",
-			[]string{"2011-12-23T10:00:00Z", "2011-12-30T10:00:00Z", "2012-01-05T10:00:00Z"}},
-		{"months on the day that Samoa skipped", Monthly, "2011-01-30", "Pacific/Apia", "2011-12-01T00:00:00Z",
-			[]string{"2011-11-30T10:00:00Z", "2011-12-30T10:00:00Z", "2012-01-29T10:00:00Z"}},
-		{"a missing midnight in Santiago", Weekly, "2024-09-01", "America/Santiago", "2024-09-02T00:00:00Z",
-			[]string{"2024-09-01T04:00:00Z", "2024-09-08T04:00:00Z", "2024-09-15T03:00:00Z"}},
-		{"a missing midnight in São Paulo", Monthly, "2018-01-04", "America/Sao_Paulo", "2018-10-10T00:00:00Z",
-			[]string{"2018-10-04T03:00:00Z", "2018-11-04T03:00:00Z", "2018-12-04T02:00:00Z"}},
-		{"local time of day over a clock change", Monthly, "2026-01-31T06:00:00", "Europe/London", "2026-03-10T00:00:00Z",
-			[]string{"2026-02-28T06:00:00Z", "2026-03-31T05:00:00Z", "2026-04-30T05:00:00Z"}},
+		{
+			"calendar months in Kolkata", Monthly, "2000-01-01", "Asia/Kolkata", "2023-02-28T18:00:00Z",
+			[]string{"2023-01-31T18:30:00Z", "2023-02-28T18:30:00Z", "2023-03-31T18:30:00Z"},
+		},
+		{
+			"calendar months in New York in spring", Monthly, "2000-01-01", "America/New_York", "2023-03-01T05:00:00Z",
+			[]string{"2023-03-01T05:00:00Z", "2023-04-01T04:00:00Z", "2023-05-01T04:00:00Z", "2023-06-01T04:00:00Z"},
+		},
+		{
+			"calendar months in Juneau in autumn", Monthly, "2000-01-01", "America/Juneau", "2015-09-15T00:00:00Z",
+			[]string{"2015-09-01T08:00:00Z", "2015-10-01T08:00:00Z", "2015-11-01T08:00:00Z", "2015-12-01T09:00:00Z"},
+		},
+		{
+			"weeks of 168 and 169 hours", Weekly, "2024-10-27", "America/New_York", "2024-10-28T00:00:00Z",
+			[]string{"2024-10-27T04:00:00Z", "2024-11-03T04:00:00Z", "2024-11-10T05:00:00Z"},
+		},
+		{
+			"weeks across the day that Samoa skipped", Weekly, "2011-12-23", "Pacific/Apia", "2011-12-25T00:00:00Z",
+			[]string{"2011-12-23T10:00:00Z", "2011-12-30T10:00:00Z", "2012-01-05T10:00:00Z"},
+		},
+		{
+			"months on the day that Samoa skipped", Monthly, "2011-01-30", "Pacific/Apia", "2011-12-01T00:00:00Z",
+			[]string{"2011-11-30T10:00:00Z", "2011-12-30T10:00:00Z", "2012-01-29T10:00:00Z"},
+		},
+		{
+			"a missing midnight in Santiago", Weekly, "2024-09-01", "America/Santiago", "2024-09-02T00:00:00Z",
+			[]string{"2024-09-01T04:00:00Z", "2024-09-08T04:00:00Z", "2024-09-15T03:00:00Z"},
+		},
+		{
+			"a missing midnight in São Paulo", Monthly, "2018-01-04", "America/Sao_Paulo", "2018-10-10T00:00:00Z",
+			[]string{"2018-10-04T03:00:00Z", "2018-11-04T03:00:00Z", "2018-12-04T02:00:00Z"},
+		},
+		{
+			"local time of day over a clock change", Monthly, "2026-01-31T06:00:00", "Europe/London", "2026-03-10T00:00:00Z",
+			[]string{"2026-02-28T06:00:00Z", "2026-03-31T05:00:00Z", "2026-04-30T05:00:00Z"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -190,31 +218,79 @@ func TestTakeover(t *testing.T) {
 		from    string   // an instant in the first cycle
 		cycles  []string // start and version of each
 	}{
-		{"bridge to another anchor", []plan{base, own(1, "2026-02-01T00:00:00Z", "", mid)}, "2026-01-20T00:00:00Z",
-			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1", "2026-03-15 1"}},
-		{"effective inside a cycle waits for its end", []plan{base, own(1, "2026-01-10T00:00:00Z", "", mid)}, "2026-01-20T00:00:00Z",
-			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1"}},
-		{"a closed boundary doesn't move", []plan{base, own(1, "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z", mid)}, "2026-01-20T00:00:00Z",
-			[]string{"2026-01-01 0", "2026-02-01 0", "2026-03-01 1", "2026-03-15 1"}},
+		{
+			"bridge to another anchor",
+			[]plan{base, own(1, "2026-02-01T00:00:00Z", "", mid)},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1", "2026-03-15 1"},
+		},
+		{
+			"effective inside a cycle waits for its end",
+			[]plan{base, own(1, "2026-01-10T00:00:00Z", "", mid)},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1"},
+		},
+		{
+			"a closed boundary doesn't move",
+			[]plan{base, own(1, "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z", mid)},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 0", "2026-03-01 1", "2026-03-15 1"},
+		},
 		{"always, with nothing closed", []plan{base, own(1, "", "", mid)}, "1999-01-20T00:00:00Z", []string{"1999-01-15 1", "1999-02-15 1"}},
-		{"always, after a close", []plan{base, own(1, "", "2026-02-01T00:00:00Z", mid)}, "2026-01-20T00:00:00Z",
-			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1"}},
-		{"boundaries that coincide make no bridge", []plan{base, own(1, "2026-02-01T00:00:00Z", "", plan{cadence: Monthly, anchor: "2026-05-01", zone: "UTC"})},
-			"2026-01-20T00:00:00Z", []string{"2026-01-01 0", "2026-02-01 1", "2026-03-01 1"}},
-		{"a later version replaces one that is still to come", []plan{base, own(1, "2026-03-01T00:00:00Z", "", mid), own(2, "2026-02-01T00:00:00Z", "", weekly)},
-			"2026-01-20T00:00:00Z", []string{"2026-01-01 0", "2026-02-01 2", "2026-02-02 2", "2026-02-09 2"}},
-		{"a later version replaces one with the same date", []plan{base, own(1, "2026-02-01T00:00:00Z", "", mid), own(2, "2026-02-01T00:00:00Z", "", weekly)},
-			"2026-01-20T00:00:00Z", []string{"2026-01-01 0", "2026-02-01 2", "2026-02-02 2"}},
-		{"a later version for a later date follows", []plan{base, own(1, "2026-02-01T00:00:00Z", "", mid), own(2, "2026-02-20T00:00:00Z", "", base)},
-			"2026-01-20T00:00:00Z", []string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1", "2026-03-15 2", "2026-04-01 2", "2026-05-01 2"}},
-		{"the default changes", []plan{base, {version: 1, effective: "2026-02-01T00:00:00Z", cadence: Monthly, anchor: "2026-01-15", zone: "UTC"}},
-			"2026-01-20T00:00:00Z", []string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1"}},
-		{"the default changes after the account's own", []plan{base, own(1, "2026-03-01T00:00:00Z", "", mid), {version: 2, effective: "2026-02-01T00:00:00Z", cadence: Weekly, anchor: "2026-01-05", zone: "UTC"}},
-			"2026-01-20T00:00:00Z", []string{"2026-01-01 0", "2026-02-01 0", "2026-03-01 1", "2026-03-15 1"}},
-		{"the default changes before the account's own", []plan{base, {version: 1, effective: "2026-02-01T00:00:00Z", cadence: Weekly, anchor: "2026-01-05", zone: "UTC"}, own(2, "2026-02-10T00:00:00Z", "", mid)},
-			"2026-01-20T00:00:00Z", []string{"2026-01-01 0", "2026-02-01 1", "2026-02-02 1", "2026-02-09 1", "2026-02-16 2", "2026-03-15 2"}},
-		{"order of arguments says nothing", []plan{own(2, "2026-02-01T00:00:00Z", "", weekly), own(1, "2026-02-01T00:00:00Z", "", mid), base},
-			"2026-01-20T00:00:00Z", []string{"2026-01-01 0", "2026-02-01 2", "2026-02-02 2"}},
+		{
+			"always, after a close",
+			[]plan{base, own(1, "", "2026-02-01T00:00:00Z", mid)},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1"},
+		},
+		{
+			"boundaries that coincide make no bridge",
+			[]plan{base, own(1, "2026-02-01T00:00:00Z", "", plan{cadence: Monthly, anchor: "2026-05-01", zone: "UTC"})},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 1", "2026-03-01 1"},
+		},
+		{
+			"a later version replaces one that is still to come",
+			[]plan{base, own(1, "2026-03-01T00:00:00Z", "", mid), own(2, "2026-02-01T00:00:00Z", "", weekly)},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 2", "2026-02-02 2", "2026-02-09 2"},
+		},
+		{
+			"a later version replaces one with the same date",
+			[]plan{base, own(1, "2026-02-01T00:00:00Z", "", mid), own(2, "2026-02-01T00:00:00Z", "", weekly)},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 2", "2026-02-02 2"},
+		},
+		{
+			"a later version for a later date follows",
+			[]plan{base, own(1, "2026-02-01T00:00:00Z", "", mid), own(2, "2026-02-20T00:00:00Z", "", base)},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1", "2026-03-15 2", "2026-04-01 2", "2026-05-01 2"},
+		},
+		{
+			"the default changes",
+			[]plan{base, {version: 1, effective: "2026-02-01T00:00:00Z", cadence: Monthly, anchor: "2026-01-15", zone: "UTC"}},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-15 1"},
+		},
+		{
+			"the default changes after the account's own",
+			[]plan{base, own(1, "2026-03-01T00:00:00Z", "", mid), {version: 2, effective: "2026-02-01T00:00:00Z", cadence: Weekly, anchor: "2026-01-05", zone: "UTC"}},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 0", "2026-03-01 1", "2026-03-15 1"},
+		},
+		{
+			"the default changes before the account's own",
+			[]plan{base, {version: 1, effective: "2026-02-01T00:00:00Z", cadence: Weekly, anchor: "2026-01-05", zone: "UTC"}, own(2, "2026-02-10T00:00:00Z", "", mid)},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 1", "2026-02-02 1", "2026-02-09 1", "2026-02-16 2", "2026-03-15 2"},
+		},
+		{
+			"order of arguments says nothing",
+			[]plan{own(2, "2026-02-01T00:00:00Z", "", weekly), own(1, "2026-02-01T00:00:00Z", "", mid), base},
+			"2026-01-20T00:00:00Z",
+			[]string{"2026-01-01 0", "2026-02-01 2", "2026-02-02 2"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

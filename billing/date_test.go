@@ -11,7 +11,8 @@ import (
 func mustZone(t interface {
 	Helper()
 	Fatalf(format string, args ...any)
-}, name string) *time.Location {
+}, name string,
+) *time.Location {
 	t.Helper()
 	zone, err := time.LoadLocation(name)
 	if err != nil {
@@ -24,7 +25,8 @@ func mustZone(t interface {
 func mustTime(t interface {
 	Helper()
 	Fatalf(format string, args ...any)
-}, text string) time.Time {
+}, text string,
+) time.Time {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
@@ -37,7 +39,8 @@ func mustTime(t interface {
 func mustDate(t interface {
 	Helper()
 	Fatalf(format string, args ...any)
-}, text string) Date {
+}, text string,
+) Date {
 	t.Helper()
 	d, err := ParseDate(text)
 	if err != nil {
