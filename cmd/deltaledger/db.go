@@ -138,6 +138,9 @@ func (c *dbURLCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	url := server.RoleURL(embedded.Role(c.Role), database)
+	if isTerminal(s.std.out) {
+		s.say("it works while the server runs: `deltaledger db start` keeps it up")
+	}
 	if s.Output == outputTable { // one line that a shell can take as it is
 		_, err := fmt.Fprintln(s.out, url)
 		return err
@@ -151,7 +154,7 @@ func (c *dbURLCmd) Run(ctx context.Context, s *session) error {
 
 type dbPsqlCmd struct {
 	Role string   `default:"reader" enum:"superuser,owner,app,reader,private" help:"As whom: superuser, owner, app, reader or private (${default})."`
-	Args []string `arg:"" optional:"" passthrough:"" help:"Further arguments of psql, such as -c 'SELECT 1'."`
+	Args []string `arg:"" optional:"" passthrough:"partial" help:"Arguments of psql, after --, such as -- -c 'SELECT 1'."`
 }
 
 // Run opens psql, and holds the server as long as that lasts.
@@ -168,7 +171,7 @@ func (c *dbPsqlCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	// The URL is handed over in the environment: arguments can be read by everybody on the machine.
-	cmd := exec.CommandContext(ctx, program, c.Args...)
+	cmd := exec.CommandContext(ctx, program, c.args()...)
 	cmd.Env = append(os.Environ(), psqlEnv(server.State, embedded.Role(c.Role))...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.std.in, s.std.out, s.std.err
 	err = cmd.Run()
@@ -177,6 +180,14 @@ func (c *dbPsqlCmd) Run(ctx context.Context, s *session) error {
 		err = errShown
 	}
 	return errors.Join(err, server.Close())
+}
+
+// args are what follows the -- that ends our own flags.
+func (c *dbPsqlCmd) args() []string {
+	if len(c.Args) > 0 && c.Args[0] == "--" {
+		return c.Args[1:]
+	}
+	return c.Args
 }
 
 func psqlEnv(st embedded.State, role embedded.Role) []string {

@@ -50,6 +50,9 @@ func (c *ingestCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	if err := notAnInput(c.Errors, c.Files); err != nil {
+		return err
+	}
 	problems, err := newProblems(s, c.Errors)
 	if err != nil {
 		return err
@@ -182,6 +185,20 @@ func openInputs(s *session, names []string) ([]*input, error) {
 		}
 	}
 	return inputs, nil
+}
+
+// notAnInput refuses to write the errors over one of the files that are read.
+func notAnInput(path string, inputs []string) error {
+	there, err := os.Stat(path)
+	if err != nil {
+		return nil // nothing is there to be overwritten, or the creation says why it can't be
+	}
+	for _, name := range inputs {
+		if st, err := os.Stat(name); err == nil && os.SameFile(st, there) {
+			return usagef("--errors %s would overwrite an input: name another file", path)
+		}
+	}
+	return nil
 }
 
 func closeInputs(inputs []*input) {

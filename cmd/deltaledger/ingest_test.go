@@ -96,6 +96,9 @@ func TestBadCSV(t *testing.T) {
 			t.Errorf("standard error has no %q:\n%s", line, r.stderr)
 		}
 	}
+	if r := p.run("ingest", "bad.csv", "--errors", "./bad.csv"); r.code != exitUsage {
+		t.Errorf("errors over an input: %+v", r)
+	}
 	p.file("worse.csv", "a,b,c\n1,2,3\n")
 	if r := p.run("ingest", "worse.csv"); r.code != exitFailed || r.stdout != "" || !strings.Contains(r.stderr, "worse.csv") {
 		t.Errorf("a file with another header: %+v", r)

@@ -73,7 +73,9 @@ func run(ctx context.Context, args []string, std streams, now func() time.Time) 
 		err = command.Run(s)
 	}
 	if s != nil {
-		err = errors.Join(err, s.flush())
+		if broken := s.flush(); broken != nil { // counts more than what the result would have said
+			err = broken
+		}
 	}
 	return report(ctx, std.err, err)
 }
