@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 
 	"deltaledger/billing"
 	"deltaledger/export"
@@ -38,12 +37,9 @@ func (s *server) closeCycles(ctx context.Context, in *closeIn) (*closeOut, error
 	if in.Body.Account != "" {
 		return out, nil
 	}
-	frozen, err := s.exporter.FreezeThrough(ctx, ledger.Watermark{Position: r.Watermark}, in.Body.By)
+	out.Body.Frozen, err = s.exporter.FreezeClosed(ctx, r, through, in.Body.By)
 	if err != nil {
-		return nil, fmt.Errorf("close run %d is done, but the months that are over aren't frozen: %w", r.Run, err)
-	}
-	for _, f := range frozen {
-		out.Body.Frozen = append(out.Body.Frozen, f.Month)
+		return nil, err
 	}
 	return out, nil
 }
@@ -51,7 +47,7 @@ func (s *server) closeCycles(ctx context.Context, in *closeIn) (*closeOut, error
 func closeDoc() doc {
 	return doc{
 		id: "close-cycles", tag: tagBill, summary: "Close cycles",
-		text:    "Closes every cycle that ends by the date and whose grace is over: its events are pinned, priced and invoiced. Late events of closed cycles are billed in the next cycle, on lines of their own. A close of all accounts also freezes the business months that are over. Closing again, or from two places at once, does nothing twice. The answer comes when the run is over, which may take minutes.",
+		text:    "Closes every cycle that ends by the date and whose grace is over: its events are pinned, priced and invoiced. Late events of closed cycles are billed in the next cycle, on lines of their own. A close of all accounts also freezes the business months up to the date that are over. Closing again, or from two places at once, does nothing twice. The answer comes when the run is over, which may take minutes.",
 		fails:   []kind{notFound, conflicting, tooLarge, unsupported},
 		example: example(`{"through":"2026-01-31","by":"jane.doe"}`),
 	}

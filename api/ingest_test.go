@@ -72,7 +72,7 @@ func TestIngestProblems(t *testing.T) {
 		t.Fatalf("%s", a.body)
 	}
 	for path, want := range map[string]string{
-		"problems.0.line": "3", "problems.0.id": "", "problems.0.field": "amount", "problems.0.value": "12,50", "problems.0.status": "invalid",
+		"problems.0.line": "3", "problems.0.id": "e4", "problems.0.field": "amount", "problems.0.value": "12,50", "problems.0.status": "invalid",
 		"problems.1.line": "4", "problems.1.field": "event",
 		"problems.2.line": "5", "problems.2.id": "e1", "problems.2.status": "conflict", "problems.2.differs.0": "amount",
 		"problems_truncated": "false",

@@ -45,7 +45,8 @@ SELECT $1, $2, $3, $4, $5, d.positions[1], d.recorded_at
 FROM ledger.draw(1) d`
 
 // Void makes an invoice not count. The invoice itself stays as it is, with its number; what happened
-// to it is a further record. A rebill gets its own number later. An invoice that is void already is
+// to it is a further record. A rebill is issued at once, with a number of its own; if only that fails, the
+// result is returned beside the error, and the next close issues it. An invoice that is void already is
 // ErrConflict, one that doesn't exist ErrNotFound.
 func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 	if err := r.check(); err != nil {
@@ -87,6 +88,11 @@ func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 	})
 	if err != nil {
 		return VoidResult{}, wrap(err, "void invoice %s", r.Invoice)
+	}
+	if done.Rebill != nil {
+		if _, err := b.Issue(ctx); err != nil {
+			return done, wrap(err, "invoice %s is void and billed again by %s, which isn't issued yet", r.Invoice, done.Rebill)
+		}
 	}
 	return done, nil
 }

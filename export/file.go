@@ -199,7 +199,7 @@ func (f File) write(ctx context.Context, w io.Writer) (Manifest, error) {
 		return m, err
 	}
 	if m.Rows != f.Rows || m.LateRows != f.LateRows {
-		return m, fmt.Errorf("it has %d rows, %d of them late, where %d and %d were counted: recorded events were changed behind the ledger; run: deltaledger verify: %w",
+		return m, fmt.Errorf("it has %d rows, %d of them late, where %d and %d were counted: recorded events were changed behind the ledger: %w",
 			m.Rows, m.LateRows, f.Rows, f.LateRows, ledger.ErrCorrupt)
 	}
 	return m, nil

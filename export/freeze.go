@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"deltaledger/billing"
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
 )
@@ -39,10 +40,10 @@ func (e *Exporter) Freeze(ctx context.Context, m Month, w ledger.Watermark, by s
 	return done, nil
 }
 
-// FreezeThrough freezes every month that holds events and whose end and grace have passed, at w: what an
-// all-accounts close calls with its own watermark, and the nightly job with the zero one, which means one
-// taken now. It returns the new freezes, none if there was nothing to do.
-func (e *Exporter) FreezeThrough(ctx context.Context, w ledger.Watermark, by string) ([]Frozen, error) {
+// FreezeThrough freezes every month up to last that holds events and whose end and grace have passed, at w:
+// what an all-accounts close calls with its own watermark, and the nightly job with the zero one, which means
+// one taken now. The zero month is no bound. It returns the new freezes, none if there was nothing to do.
+func (e *Exporter) FreezeThrough(ctx context.Context, w ledger.Watermark, last Month, by string) ([]Frozen, error) {
 	w, at, err := e.settle(ctx, w)
 	if err != nil {
 		return nil, fmt.Errorf("freeze what is due: %w", err)
@@ -56,7 +57,11 @@ func (e *Exporter) FreezeThrough(ctx context.Context, w ledger.Watermark, by str
 		}
 		tail := tailOf(all)
 		through := max(w.Position, tail.Watermark)
-		months, err := monthsBetween(ctx, tx, tail.Month, e.lastAvailable(at), through)
+		due := e.lastAvailable(at)
+		if last != (Month{}) && last.Compare(due) < 0 {
+			due = last
+		}
+		months, err := monthsBetween(ctx, tx, tail.Month, due, through)
 		if err != nil || len(months) == 0 {
 			return err
 		}
@@ -67,6 +72,23 @@ func (e *Exporter) FreezeThrough(ctx context.Context, w ledger.Watermark, by str
 		return nil, fmt.Errorf("freeze what is due: %w", err)
 	}
 	return done, nil
+}
+
+// FreezeClosed freezes the months that end by a date and whose grace has passed, at the watermark of the close of
+// all accounts through that date, so that invoices and files of a month hold the same. It returns the months
+// that it froze.
+func (e *Exporter) FreezeClosed(ctx context.Context, r billing.CloseResult, through billing.Date, by string) ([]Month, error) {
+	after := through.AddDays(1)
+	last := Month{after.Year, after.Month}.Previous()
+	frozen, err := e.FreezeThrough(ctx, ledger.Watermark{Position: r.Watermark}, last, by)
+	months := []Month{}
+	for _, f := range frozen {
+		months = append(months, f.Month)
+	}
+	if err != nil {
+		return months, fmt.Errorf("close run %d is done, but the months that are over aren't frozen: %w", r.Run, err)
+	}
+	return months, nil
 }
 
 // settle takes a watermark if there is none, makes sure of the one that there is, and finds the instant that

@@ -61,7 +61,7 @@ func (f File) logPull(ctx context.Context, m *Manifest) error {
 	m.EarlierPulls = earlier
 	if was := first[0]; was.SHA256 != m.SHA256 {
 		return fmt.Errorf("THE FILE IS NOT WHAT IT WAS: pull %d at %s had SHA-256 %s, this one (pull %d) has %s; don't use it: "+
-			"recorded events were changed behind the ledger; run: deltaledger verify: %w",
+			"recorded events were changed behind the ledger: %w",
 			was.N, was.PulledAt.Format(time.RFC3339), was.SHA256, n, m.SHA256, ledger.ErrCorrupt)
 	}
 	return nil

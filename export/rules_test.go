@@ -39,7 +39,7 @@ func TestMonthsWithoutEvents(t *testing.T) {
 	if _, err := d.Freeze(ctx, month(t, "2025-10"), ledger.Watermark{}, ""); !errors.As(err, &none) || !none.Next || none.Passed != month(t, "2025-11") {
 		t.Fatalf("an event for October waits: %v", err)
 	}
-	if done, err := d.FreezeThrough(ctx, ledger.Watermark{}, ""); err != nil || len(done) != 0 {
+	if done, err := d.FreezeThrough(ctx, ledger.Watermark{}, export.Month{}, ""); err != nil || len(done) != 0 {
 		t.Errorf("late events alone make no month due: %+v, %v", done, err)
 	}
 	d.freeze(t, "2025-12") // by name, it takes what waits

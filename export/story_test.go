@@ -173,7 +173,7 @@ func TestDecemberPulledOnJanuary1AndJanuary5(t *testing.T) {
 	if _, err := d.Freeze(ctx, dec, ledger.Watermark{}, ""); !errors.As(err, &early) {
 		t.Fatalf("freeze on January 1: %v", err)
 	}
-	if done, err := d.FreezeThrough(ctx, ledger.Watermark{}, "nightly"); err != nil || len(done) != 0 {
+	if done, err := d.FreezeThrough(ctx, ledger.Watermark{}, export.Month{}, "nightly"); err != nil || len(done) != 0 {
 		t.Fatalf("nightly freeze on January 1: %v, %v", done, err)
 	}
 	open, first := d.pull(t, export.FileRequest{Month: dec, Mode: export.ModeOpen})
@@ -185,7 +185,7 @@ func TestDecemberPulledOnJanuary1AndJanuary5(t *testing.T) {
 	d.sell(t, "2025-12-20T10:00:00Z", "2025-12-24T10:00:00Z", "2026-01-02T00:00:00Z") // late, between the pulls
 
 	d.at(t, "2026-01-05T09:00:00Z")
-	done, err := d.FreezeThrough(ctx, ledger.Watermark{}, "nightly")
+	done, err := d.FreezeThrough(ctx, ledger.Watermark{}, export.Month{}, "nightly")
 	if err != nil || len(done) != 1 || done[0].Month != dec || done[0].By != "nightly" || done[0].Rows != 4 {
 		t.Fatalf("nightly freeze on January 5: %+v, %v", done, err)
 	}

@@ -129,8 +129,10 @@ func validateMeasures(e *Event) *FieldError {
 	return Invalid("state", "", "events with states can't be recorded yet: send the changes as amount and quantity")
 }
 
+const ruleMeasure = "is not a measure of this ledger: send amount or quantity; others can't be declared yet"
+
 func undeclared(name string) *FieldError {
-	return Invalid("measures."+name, "", "is not a declared measure; declare it with: deltaledger schema add measure "+name+" --kind money|quantity")
+	return Invalid("measures."+name, "", ruleMeasure)
 }
 
 // validateContent checks dimensions and payload as JSON, and the size of both.

@@ -8,7 +8,6 @@ import (
 
 	"deltaledger/billing"
 	"deltaledger/export"
-	"deltaledger/ledger"
 )
 
 type closeCmd struct {
@@ -19,7 +18,7 @@ type closeCmd struct {
 
 // Help is shown below the command's flags.
 func (closeCmd) Help() string {
-	return `Closes every cycle that ends by the date and whose grace is over: its events are pinned, priced and invoiced. Late events of closed cycles are billed in the next cycle, on lines of their own. A close of all accounts also freezes the business months that are over. Closing again, or from two places, does nothing twice.
+	return `Closes every cycle that ends by the date and whose grace is over: its events are pinned, priced and invoiced. Late events of closed cycles are billed in the next cycle, on lines of their own. A close of all accounts also freezes the business months up to the date that are over. Closing again, or from two places, does nothing twice.
 
   deltaledger close --through 2026-01-31`
 }
@@ -45,7 +44,7 @@ func (c *closeCmd) Run(ctx context.Context, s *session) error {
 		}
 		result := closed{CloseResult: r, Frozen: []export.Month{}}
 		if c.Account == "" && failure == nil {
-			result.Frozen, failure = freezeClosed(ctx, a.exporter, r, s.user(c.By))
+			result.Frozen, failure = a.exporter.FreezeClosed(ctx, r, through, s.user(c.By))
 		}
 		// What was closed is shown also where a later step failed: it is closed for ever.
 		if err := s.show(result, closedTable(result)); err != nil {
@@ -63,20 +62,6 @@ func (c *closeCmd) Run(ctx context.Context, s *session) error {
 		}
 		return failure
 	})
-}
-
-// freezeClosed freezes the months that are over at the watermark of a close of all accounts, so that
-// invoices and files of a month hold the same.
-func freezeClosed(ctx context.Context, e *export.Exporter, r billing.CloseResult, by string) ([]export.Month, error) {
-	frozen, err := e.FreezeThrough(ctx, ledger.Watermark{Position: r.Watermark}, by)
-	months := []export.Month{}
-	for _, f := range frozen {
-		months = append(months, f.Month)
-	}
-	if err != nil {
-		return months, fmt.Errorf("close run %d is done, but the months that are over aren't frozen: %w", r.Run, err)
-	}
-	return months, nil
 }
 
 func closedTable(r closed) table {

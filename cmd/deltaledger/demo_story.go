@@ -150,7 +150,7 @@ func (t *story) close(ctx context.Context, c *chapter, through string) (billing.
 	if err != nil {
 		return r, err
 	}
-	frozen, err := freezeClosed(ctx, t.a.exporter, r, teller)
+	frozen, err := t.a.exporter.FreezeClosed(ctx, r, date, teller)
 	if err != nil {
 		return r, err
 	}
@@ -158,8 +158,8 @@ func (t *story) close(ctx context.Context, c *chapter, through string) (billing.
 		return r, err
 	}
 	var months []string
-	for _, f := range frozen {
-		months = append(months, f.Month.String())
+	for _, m := range frozen {
+		months = append(months, m.String())
 	}
 	c.say("%d cycles, %d invoices, %d events pinned, %d of them late", r.Cycles, r.Invoices, r.Pinned, r.Late)
 	for _, currency := range sortedKeys(r.Totals) {

@@ -213,9 +213,6 @@ func (c *invoicesVoidCmd) Run(ctx context.Context, s *session) error {
 		}
 		result := voided{VoidResult: r}
 		if r.Rebill != nil {
-			if _, err := a.billing.Issue(ctx); err != nil {
-				return fmt.Errorf("the invoice is void and billed again by %s, which isn't issued yet: %w", r.Rebill, err)
-			}
 			again, err := a.billing.Show(ctx, r.Rebill.String())
 			if err != nil {
 				return err

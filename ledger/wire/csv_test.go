@@ -123,7 +123,7 @@ func TestCSVHeaderFaults(t *testing.T) {
 		{required + ",note", "id: must not be a column of the payload", []string{"id"}},
 		{required + ",Amount", "write amount, or dimensions.Amount", nil},
 		{required + ", amount", "write amount, or", nil},
-		{required + ",measures.fee", "schema add measure fee", nil},
+		{required + ",measures.fee", "is not a measure of this ledger", nil},
 		{required + ",measures.amount", "must be the column amount", nil},
 		{required + ",measures", "measures.NAME", nil},
 		{required + ",dimensions", "under its own name", nil},

@@ -94,6 +94,14 @@ type record struct {
 	rule       string // not empty: why it can't be decoded
 }
 
+// readable is the id of a record that is no event, where it came before the fault: it tells the sender which.
+func readable(id string) string {
+	if len(id) > ledger.MaxID {
+		return ""
+	}
+	return id
+}
+
 // batch decodes the records of a chunk.
 func (w *worker) batch(n int, c *chunk) Batch {
 	b := Batch{N: n, Items: make([]Item, len(c.records)), Size: c.size}
@@ -109,7 +117,7 @@ func (w *worker) batch(n int, c *chunk) Batch {
 			item.Err = w.object.decode(&item.Event, raw)
 		}
 		if item.Err != nil {
-			item.Event = ledger.Event{}
+			item.Event = ledger.Event{ID: readable(item.Event.ID)}
 		}
 	}
 	return b
