@@ -4,54 +4,84 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
 // jobs are what runs beside a service.
 type jobs struct {
 	cancel context.CancelFunc
-	done   chan struct{}
+	group  sync.WaitGroup
 }
 
-// aDay is how often partitions are made. They are made twelve months ahead, so that a service that fails
-// at it for months still has somewhere to record.
-const aDay = 24 * time.Hour
+// job is done once at the start and then in its rhythm.
+type job struct {
+	name  string
+	every time.Duration
+	do    func(context.Context) error
+}
+
+// serviceJobs are the jobs of a service. They may run in any number of services at once.
+func serviceJobs(a *app, log *slog.Logger) []job {
+	return []job{
+		// Twelve months ahead, so that a service that fails at it for months still has somewhere to record.
+		{"make the partitions of the coming months", 24 * time.Hour, func(ctx context.Context) error { return makePartitions(ctx, a, log) }},
+		// So that an instant asked for later finds a watermark near it. While nothing is recorded there is none.
+		{"take a watermark", time.Second, func(ctx context.Context) error {
+			_, err := a.ledger.Current(ctx)
+			return err
+		}},
+	}
+}
 
 // startJobs does each job once, and again in its rhythm until it is stopped. An error of the first time
 // stops the service: it isn't fit to run.
-func startJobs(ctx context.Context, a *app, log *slog.Logger) (*jobs, error) {
-	if err := makePartitions(ctx, a, log); err != nil {
-		return nil, err
+func startJobs(ctx context.Context, all []job, log *slog.Logger) (*jobs, error) {
+	for _, j := range all {
+		if err := j.do(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", j.name, err)
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	j := &jobs{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(j.done)
-		tick := time.NewTicker(aDay)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if err := makePartitions(ctx, a, log); err != nil && ctx.Err() == nil {
-					log.Error("partitions of coming months weren't made", "error", err)
-				}
-			}
-		}
-	}()
-	return j, nil
+	running := &jobs{cancel: cancel}
+	for _, j := range all {
+		running.group.Go(func() { j.run(ctx, log) })
+	}
+	return running, nil
 }
 
-// stop ends the jobs and waits for the one that runs.
-func (j *jobs) stop() { j.cancel(); <-j.done }
+func (j job) run(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(j.every)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := j.do(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing: // once, not every second
+			log.Error("a job fails", "job", j.name, "error", err)
+		case err == nil && failing:
+			log.Info("a job works again", "job", j.name)
+		}
+		failing = err != nil
+	}
+}
+
+// stop ends the jobs and waits for those that run.
+func (j *jobs) stop() { j.cancel(); j.group.Wait() }
 
 const sqlMakePartitions = `SELECT ledger.create_partitions(12)`
 
 func makePartitions(ctx context.Context, a *app, log *slog.Logger) error {
 	var made int
 	if err := a.pool.QueryRow(ctx, sqlMakePartitions).Scan(&made); err != nil {
-		return fmt.Errorf("make the partitions of the coming months: %w", err)
+		return err
 	}
 	if made > 0 {
 		log.Info("made partitions", "count", made)

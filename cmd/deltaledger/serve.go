@@ -49,7 +49,7 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) error {
 	if err != nil {
 		return err
 	}
-	jobs, err := startJobs(ctx, a, s.log)
+	jobs, err := startJobs(ctx, serviceJobs(a, s.log), s.log)
 	if err != nil {
 		return err
 	}
