@@ -46,6 +46,9 @@ type Options struct {
 // ErrFixed says that Up was asked for a setting other than the one the ledger was created with.
 var ErrFixed = errors.New("fixed when the ledger was created")
 
+// ErrNewer says that a newer program has brought the ledger further than this one can.
+var ErrNewer = errors.New("the ledger was brought up to date by a newer program: use that one")
+
 // lockKey is the advisory lock that serialises migrations of one database.
 const lockKey = 17484_000_001
 
@@ -121,7 +124,19 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.Up(ctx)
+	have, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	known := p.ListSources()
+	if newest := known[len(known)-1].Version; have > newest {
+		return fmt.Errorf("the schema has version %d, this program knows %d: %w", have, newest, ErrNewer)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return err
+	}
+	// Also for an old ledger: months pass without anybody serving it.
+	_, err = db.ExecContext(ctx, "SELECT ledger.create_partitions(12)")
 	return err
 }
 
