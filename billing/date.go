@@ -23,7 +23,7 @@ type Date struct {
 func ParseDate(text string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return Date{}, fmt.Errorf("parse date %q: want an existing date as YYYY-MM-DD", text)
+		return Date{}, fmt.Errorf("%q is not an existing date written as YYYY-MM-DD", text)
 	}
 	return DateOf(t), nil
 }

@@ -25,6 +25,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
+
+	"deltaledger/ledger/pg"
 )
 
 //go:embed *.sql
@@ -63,6 +65,9 @@ func Up(ctx context.Context, url string, o Options) error {
 		return fmt.Errorf("migrations: database URL: %w", err)
 	}
 	if err := bootstrap(ctx, cfg); err != nil {
+		if pg.IsRefused(err) {
+			err = fmt.Errorf("the user %s may not: migrate as a superuser, or as a member of deltaledger_owner who may create in the database: %w", cfg.User, err)
+		}
 		return fmt.Errorf("migrations: make roles and schemas: %w", err)
 	}
 	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {

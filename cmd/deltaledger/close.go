@@ -33,7 +33,7 @@ type closed struct {
 func (c *closeCmd) Run(ctx context.Context, s *session) error {
 	through, err := billing.ParseDate(c.Through)
 	if err != nil {
-		return usage(err)
+		return usagef("--through: %v", err)
 	}
 	return withApp(ctx, s, func(a *app) error {
 		bar := s.countBar("accounts")

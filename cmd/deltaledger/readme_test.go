@@ -23,7 +23,7 @@ var documents = []struct {
 	path string
 	want []string // in what the blocks print
 }{
-	{"README.md", []string{"the same file", "2026-01  FR", "INV-000001", "2026-02"}},
+	{"README.md", []string{"the same file", "2025-01  FR", "INV-000001", "2025-02"}},
 	{"docs/integrating.md", []string{"conflict: id:", "is missing", "total 1 quantity, 95.1 EUR", "nothing was recorded", "month,country"}},
 	{"docs/operating.md", []string{
 		"Europe/London", "commission: percentage of amount", "INV-000001", "the cron line would call", "no charge of the terms selects them",
