@@ -99,20 +99,19 @@ func (w *window) bills(g bunch) bool {
 }
 
 const sqlCountLate = `
-SELECT count(*)
+SELECT count(*), COALESCE(max(e.position), 0)
 FROM ` + fromEvents + `
 JOIN unnest(@cycles::int[], @types::text[]) AS g (cycle, type) ON g.cycle = b.cycle AND g.type = e.type
 WHERE ` + isLate + `
   AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = e.account AND n.position = e.position)`
 
 // LateCandidates counts the late events of an account as of a watermark that are billable, on no
-// invoice, and not assigned to a cycle yet.
-func (b *Billing) LateCandidates(ctx context.Context, account string, at ledger.Watermark) (int64, error) {
-	var late int64
-	err := b.withLate(ctx, account, at, func(tx pgx.Tx, _ *view, w *window, found []bunch) error {
-		return tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late)
+// invoice, and not assigned to a cycle yet. newest is the last position among them.
+func (b *Billing) LateCandidates(ctx context.Context, account string, at ledger.Watermark) (late, newest int64, err error) {
+	err = b.withLate(ctx, account, at, func(tx pgx.Tx, _ *view, w *window, found []bunch) error {
+		return tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late, &newest)
 	})
-	return late, wrap(err, "late events of %q", account)
+	return late, newest, wrap(err, "late events of %q", account)
 }
 
 // Heal assigns the late events of an account, as of a watermark, to its next open cycle: the close of
@@ -128,7 +127,7 @@ func (b *Billing) Heal(ctx context.Context, account string, at ledger.Watermark,
 		if err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late); err != nil || late == 0 {
+		if err := tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late, nil); err != nil || late == 0 {
 			return err
 		}
 		var out writes

@@ -145,7 +145,7 @@ func (w *world) closeSome() {
 func (w *world) heal() {
 	account := rapid.SampledFrom(w.accounts).Draw(w.rt, "account to heal")
 	at := w.watermark()
-	want, err := w.b.LateCandidates(w.Context(), account, at)
+	want, _, err := w.b.LateCandidates(w.Context(), account, at)
 	if err != nil {
 		w.rt.Fatal(err)
 	}

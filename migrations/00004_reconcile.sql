@@ -69,10 +69,12 @@ CREATE TABLE reconcile.balances (
     account        text        NOT NULL COLLATE "C",
     currency       text        NOT NULL COLLATE "C",
     watermark      bigint      NOT NULL,
-    closed_through timestamptz,           -- as of the watermark, by rows of billing.closes; null: never closed
+    closed_through timestamptz,           -- as of the watermark; null: never closed
     unbilled       numeric     NOT NULL, -- of amount
+    oldest         timestamptz,          -- earliest occurred_at of what is on no invoice; null: there is nothing
     run            uuid        NOT NULL,
     CONSTRAINT balances_pkey PRIMARY KEY (account, currency, watermark),
     CONSTRAINT balances_run FOREIGN KEY (run) REFERENCES reconcile.runs (id)
 );
+CREATE INDEX balances_waiting ON reconcile.balances (account, currency, watermark) WHERE oldest IS NOT NULL;
 SELECT ledger.protect('reconcile.balances');

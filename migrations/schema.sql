@@ -264,6 +264,7 @@ TABLE reconcile.balances
     watermark bigint NOT NULL
     closed_through timestamp with time zone
     unbilled numeric NOT NULL
+    oldest timestamp with time zone
     run uuid NOT NULL;
 TABLE reconcile.findings
     id uuid NOT NULL
@@ -417,6 +418,7 @@ CREATE INDEX events_unnumbered ON ONLY ledger.events USING btree (source, stream
 CREATE INDEX sources_name ON ledger.sources USING btree (name, n DESC);
 CREATE INDEX watermarks_by_position ON ledger.watermarks USING btree ("position");
 CREATE INDEX watermarks_taken_at ON ledger.watermarks USING btree (taken_at);
+CREATE INDEX balances_waiting ON reconcile.balances USING btree (account, currency, watermark) WHERE (oldest IS NOT NULL);
 CREATE INDEX resolutions_by_finding ON reconcile.resolutions USING btree (finding, n);
 
 -- Triggers

@@ -69,9 +69,10 @@ func readFindings(ctx context.Context, q querier) ([]Finding, error) {
 	return all, nil
 }
 
+// Never before what it resolves: sightings have the clock of the database, which may be ahead.
 const sqlInsertResolution = `
 INSERT INTO reconcile.resolutions (finding, outcome, why, resolved_by, resolved_at)
-SELECT f.id, $2, $3, $4, $5
+SELECT f.id, $2, $3, $4, greatest($5, f.found_at, (SELECT max(s.seen_at) FROM reconcile.sightings s WHERE s.finding = f.id))
 FROM reconcile.findings f
 WHERE f.id = $1`
 
@@ -122,9 +123,9 @@ INSERT INTO reconcile.resolutions (finding, outcome, why, resolved_by, resolved_
 VALUES ($1, 'gone', 'a later run looked again and found it in order', $2, $3)`
 
 const sqlInsertBalance = `
-INSERT INTO reconcile.balances (account, currency, watermark, closed_through, unbilled, run)
-SELECT b.account, b.currency, $1, b.closed_through, b.unbilled, $2
-FROM unnest($3::text[], $4::text[], $5::timestamptz[], $6::numeric[]) AS b (account, currency, closed_through, unbilled)`
+INSERT INTO reconcile.balances (account, currency, watermark, closed_through, unbilled, oldest, run)
+SELECT b.account, b.currency, $1, b.closed_through, b.unbilled, b.oldest, $2
+FROM unnest($3::text[], $4::text[], $5::timestamptz[], $6::numeric[], $7::timestamptz[]) AS b (account, currency, closed_through, unbilled, oldest)`
 
 // One run is kept at a time: two at once would both roll the same balances forward.
 const sqlLockRuns = `SELECT pg_advisory_xact_lock(17484, 8)`
@@ -200,10 +201,14 @@ func (u *run) keepFindings(ctx context.Context, tx pgx.Tx, positions []int64, at
 func (u *run) keepBalances(ctx context.Context, tx pgx.Tx) error {
 	n := len(u.balances)
 	accounts, currencies, closed, amounts := make([]string, n), make([]string, n), make([]*time.Time, n), make([]string, n)
+	oldest := make([]*time.Time, n)
 	for i, b := range u.balances {
 		accounts[i], currencies[i], closed[i], amounts[i] = b.account, b.currency, b.closedThrough, b.unbilled.String()
+		if !b.oldest.IsZero() {
+			oldest[i] = &u.balances[i].oldest
+		}
 	}
-	if _, err := tx.Exec(ctx, sqlInsertBalance, u.at.Position, u.id, accounts, currencies, closed, amounts); err != nil {
+	if _, err := tx.Exec(ctx, sqlInsertBalance, u.at.Position, u.id, accounts, currencies, closed, amounts, oldest); err != nil {
 		return fmt.Errorf("keep balances: %w", err)
 	}
 	return nil

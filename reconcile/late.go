@@ -16,7 +16,7 @@ const healers = 4
 func (u *run) heal(ctx context.Context) error {
 	var mu sync.Mutex
 	done := 0
-	settled := func(account string, late, healed int64) {
+	settled := func(account string, late, healed, newest int64) {
 		mu.Lock()
 		defer mu.Unlock()
 		done++
@@ -25,7 +25,7 @@ func (u *run) heal(ctx context.Context) error {
 		if left := late - healed; left > 0 {
 			u.add(Finding{
 				Fingerprint: fingerprint(checkLate, account), Check: checkLate, Account: account,
-				Detail: fmt.Sprintf("%d events came after their cycle was closed and are not assigned to a later one yet", left),
+				Detail: fmt.Sprintf("%d events came after their cycle was closed and are not assigned to a later one yet, the newest at position %d", left, newest),
 			})
 		}
 		if u.request.Progress != nil {
@@ -40,15 +40,15 @@ func (u *run) heal(ctx context.Context) error {
 		}
 		group.Go(func() error {
 			if !u.request.Heal {
-				late, err := u.billing.LateCandidates(ctx, account, u.at)
+				late, newest, err := u.billing.LateCandidates(ctx, account, u.at)
 				if err == nil {
-					settled(account, late, 0)
+					settled(account, late, 0, newest)
 				}
 				return err
 			}
 			late, healed, err := u.billing.Heal(ctx, account, u.at, u.id.String())
 			if err == nil {
-				settled(account, late, healed)
+				settled(account, late, healed, u.at.Position)
 			}
 			return err
 		})

@@ -147,12 +147,14 @@ func (u *run) begin(ctx context.Context) error {
 		}
 		seen[account] = true
 	}
-	billed, err := u.billedAccounts(ctx)
-	if err != nil {
-		return err
-	}
-	for _, account := range billed {
-		seen[account] = true
+	for _, list := range []func(context.Context) ([]string, error){u.billedAccounts, u.waitingAccounts} {
+		accounts, err := list(ctx)
+		if err != nil {
+			return err
+		}
+		for _, account := range accounts {
+			seen[account] = true
+		}
 	}
 	for _, f := range u.open {
 		if f.Account != "" {

@@ -21,13 +21,14 @@ type balance struct {
 	watermark     int64
 	closedThrough *time.Time
 	unbilled      decimal.Decimal
+	oldest        time.Time // occurred_at of the first event that is on no invoice; zero: there is none
 }
 
 // Why an event is on no live invoice.
 const (
 	stateOpen   = "open"   // its cycle isn't closed
 	stateLate   = "late"   // it came after the close of its cycle: the next one bills it
-	stateClosed = "closed" // its cycle was closed with it recorded, and yet it isn't billed
+	stateClosed = "closed" // a close that had it to bill has passed, and yet it isn't billed
 )
 
 // unpinned adds up events of an account that are on no invoice.
@@ -39,51 +40,68 @@ type unpinned struct {
 	position                      int64     // of one of them, the first
 }
 
-// How far each account was closed as of the watermark, by its own rows. A close counts once its
-// invoices do: they drew their positions in its transaction.
+// How far each account was closed as of the watermark, by its own rows, and whether there are later ones.
+// A close counts once its invoices do: they drew their positions in its transaction.
 const sqlClosedAsOf = `
-SELECT wanted.account, (
-    SELECT max(c.through_at)
+SELECT wanted.account, max(k.through_at) FILTER (WHERE k.counts), count(*) FILTER (WHERE NOT k.counts) > 0
+FROM unnest($1::text[]) AS wanted (account)
+JOIN LATERAL (
+    SELECT c.through_at, c.watermark <= $2
+           AND NOT EXISTS (SELECT FROM billing.invoices i WHERE i.account = c.account AND i.run = c.run AND i.position > $2) AS counts
     FROM billing.closes c
-    WHERE c.account = wanted.account AND c.watermark <= $2
-      AND NOT EXISTS (SELECT FROM billing.invoices i WHERE i.account = c.account AND i.run = c.run AND i.position > $2))
-FROM unnest($1::text[]) AS wanted (account)`
+    WHERE c.account = wanted.account
+) k ON true
+GROUP BY wanted.account`
 
 // The events that no invoice pins as of the watermark. Looked at are, of each account: what happened at
 // or after the end through which it was closed when it was looked at last; what was recorded since; and
-// what was noted as late. Everything else was found in order then and can't have changed.
+// what was noted as late. Everything else was found in order then and can't have changed. $7 to $9
+// are the runs that passed accounts without a row. first is the close that made an event late, if it
+// came after that; last had to bill it, late or not, unless the event came after that too.
 const sqlUnpinned = `
-WITH wanted AS (
-    SELECT w.account, w.closed_then, w.closed_now, w.looked
+WITH passed AS (
+    SELECT p.account, array_agg(p.through_at) AS ends, array_agg(p.watermark) AS marks
+    FROM unnest($7::text[], $8::timestamptz[], $9::bigint[]) AS p (account, through_at, watermark)
+    GROUP BY p.account
+), wanted AS (
+    SELECT w.account, w.closed_then, w.closed_now, w.looked, p.ends, p.marks
     FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[]) AS w (account, closed_then, closed_now, looked)
+    LEFT JOIN passed p ON p.account = w.account
 ), candidate AS (
-    SELECT w.account, w.closed_now, e.position, e.occurred_at, e.type, e.currency, e.amount
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
     FROM wanted w
     JOIN ledger.events e ON e.account = w.account AND e.occurred_at >= w.closed_then AND e.position <= $5
   UNION ALL
-    SELECT w.account, w.closed_now, e.position, e.occurred_at, e.type, e.currency, e.amount
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
     FROM wanted w
     JOIN ledger.events e ON e.account = w.account AND e.occurred_at < w.closed_then
                         AND e.position > w.looked AND e.position <= $5 AND e.recorded_at >= $6
   UNION ALL
-    SELECT w.account, w.closed_now, e.position, e.occurred_at, e.type, e.currency, e.amount
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
     FROM wanted w
     JOIN billing.late_events n ON n.account = w.account AND n.position <= w.looked
     JOIN ledger.events e ON e.position = n.position AND e.recorded_at = n.recorded_at AND e.occurred_at < w.closed_then
 ), unpinned AS (
-    SELECT c.*, (
-        SELECT min(k.watermark) FROM billing.closes k
-        WHERE k.account = c.account AND k.through_at > c.occurred_at AND k.through_at <= c.closed_now) AS closed_at
+    SELECT c.*, closer.first, closer.last
     FROM candidate c
+    CROSS JOIN LATERAL (
+        SELECT min(k.watermark) AS first, max(k.watermark) AS last
+        FROM (
+            SELECT k.through_at, k.watermark FROM billing.closes k WHERE k.account = c.account AND k.through_at <= c.closed_now
+          UNION ALL
+            SELECT p.through_at, p.watermark FROM unnest(c.ends, c.marks) AS p (through_at, watermark)
+        ) k
+        WHERE k.through_at > c.occurred_at
+    ) closer
     WHERE NOT EXISTS (
         SELECT FROM billing.pins p
         JOIN billing.invoices i ON i.account = p.account AND i.id = p.invoice_id
         WHERE p.account = c.account AND p.position = c.position AND i.position <= $5)
 )
-SELECT u.account, u.currency, CASE WHEN u.closed_at IS NULL THEN 'open' WHEN u.position > u.closed_at THEN 'late' ELSE 'closed' END AS state,
+SELECT u.account, u.currency, CASE WHEN u.last IS NULL THEN 'open' WHEN u.position > u.last THEN 'late' ELSE 'closed' END AS state,
        u.type, count(*), COALESCE(sum(u.amount), 0), min(u.occurred_at), max(u.occurred_at), min(u.position)
 FROM unpinned u
-GROUP BY 1, 2, 3, 4, u.closed_at
+GROUP BY 1, 2, 3, 4, u.first
 ORDER BY 1, 2, 3, 4, min(u.position)`
 
 // The newest balance of each account and currency: where the roll-forward begins.
@@ -128,7 +146,7 @@ func (u *run) checkUnbilled(ctx context.Context, tx pgx.Tx) error {
 		}
 		for _, g := range p.unpinned {
 			events += g.events
-			if g.state == stateClosed {
+			if g.state != stateOpen {
 				if err := u.judge(ctx, g); err != nil {
 					return err
 				}
@@ -142,7 +160,8 @@ func (u *run) checkUnbilled(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// judge tells an event that should have been billed from one that no charge of its cycle selects.
+// judge tells an event that should have been billed from one that no charge of its cycle selects. A late
+// one that some charge selects is in order: the next close bills it.
 func (u *run) judge(ctx context.Context, g unpinned) error {
 	cal, err := u.billing.CalendarOf(ctx, g.account)
 	if err != nil {
@@ -153,6 +172,9 @@ func (u *run) judge(ctx context.Context, g unpinned) error {
 		if slices.ContainsFunc(cal.TermsAt(cy.Start).Charges, func(c billing.Charge) bool { return c.Selects(g.typ) }) {
 			f.Check = checkUnbilled
 		}
+	}
+	if g.state == stateLate && f.Check == checkUnbilled {
+		return nil
 	}
 	f.Fingerprint = fingerprint(f.Check, g.account, g.currency, g.typ, fmt.Sprint(g.position))
 	f.Subject, err = json.Marshal(map[string]any{
@@ -171,6 +193,7 @@ func (u *run) judge(ctx context.Context, g unpinned) error {
 type accountPage struct {
 	accounts []string
 	closed   map[string]*time.Time // as of the watermark; nil: never
+	passed   []billing.Covered     // by runs that left no row, beyond the rows that there are
 	opening  map[[2]string]balance // by account and currency
 	looked   map[string]int64      // the watermark of the newest opening of the account
 	unpinned []unpinned
@@ -194,11 +217,26 @@ func (u *run) readPage(ctx context.Context, tx pgx.Tx, accounts []string) (*acco
 func (p *accountPage) readClosed(ctx context.Context, tx pgx.Tx, u *run) error {
 	var account string
 	var through *time.Time
-	err := pg.ForEach(ctx, tx, []any{&account, &through}, func() error {
-		p.closed[account] = through
+	var later bool
+	unsettled := map[string]bool{}
+	err := pg.ForEach(ctx, tx, []any{&account, &through, &later}, func() error {
+		p.closed[account], unsettled[account] = through, later
 		return nil
 	}, sqlClosedAsOf, p.accounts, u.at.Position)
-	return wrap(err, "read closes")
+	if err != nil {
+		return wrap(err, "read closes")
+	}
+	// A run may have passed an account because of a close that doesn't count yet: the next run sees both.
+	settled := slices.DeleteFunc(slices.Clone(p.accounts), func(account string) bool { return unsettled[account] })
+	if p.passed, err = u.billing.CoveredTx(ctx, tx, u.at.Position, settled); err != nil {
+		return err
+	}
+	for _, c := range p.passed {
+		if have := p.closed[c.Account]; have == nil || c.End.After(*have) {
+			p.closed[c.Account] = &c.End
+		}
+	}
+	return nil
 }
 
 func (p *accountPage) readOpening(ctx context.Context, tx pgx.Tx, _ *run) error {
@@ -231,7 +269,11 @@ func (p *accountPage) readUnpinned(ctx context.Context, tx pgx.Tx, u *run) error
 	if err := p.lookBack(ctx, tx, index, then); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, sqlUnpinned, p.accounts, then, now, looked, u.at.Position, u.floor())
+	passed, ends, marks := make([]string, len(p.passed)), make([]time.Time, len(p.passed)), make([]int64, len(p.passed))
+	for i, c := range p.passed {
+		passed[i], ends[i], marks[i] = c.Account, c.End, c.Watermark
+	}
+	rows, err := tx.Query(ctx, sqlUnpinned, p.accounts, then, now, looked, u.at.Position, u.floor(), passed, ends, marks)
 	if err != nil {
 		return fmt.Errorf("add up what is on no invoice: %w", err)
 	}
@@ -300,6 +342,7 @@ func (p *accountPage) readMovements(ctx context.Context, tx pgx.Tx, u *run) erro
 func (u *run) rollForward(p *accountPage) {
 	closing := map[[2]string]decimal.Decimal{}
 	late := map[[2]string]decimal.Decimal{}
+	oldest := map[[2]string]time.Time{}
 	for key := range p.opening {
 		closing[key] = decimal.Zero
 	}
@@ -309,6 +352,9 @@ func (u *run) rollForward(p *accountPage) {
 	for _, g := range p.unpinned {
 		key := [2]string{g.account, g.currency}
 		closing[key] = closing[key].Add(g.amount)
+		if first, ok := oldest[key]; !ok || g.first.Before(first) {
+			oldest[key] = g.first
+		}
 		if g.state == stateLate {
 			late[key] = late[key].Add(g.amount)
 		}
@@ -316,7 +362,7 @@ func (u *run) rollForward(p *accountPage) {
 	for key, have := range closing {
 		opening := p.opening[key].unbilled
 		want := opening.Add(p.booked[key]).Sub(p.billed[key])
-		u.balances = append(u.balances, balance{account: key[0], currency: key[1], watermark: u.at.Position, closedThrough: p.closed[key[0]], unbilled: have})
+		u.balances = append(u.balances, balance{account: key[0], currency: key[1], watermark: u.at.Position, closedThrough: p.closed[key[0]], unbilled: have, oldest: oldest[key]})
 		if want.Equal(have) {
 			continue
 		}
