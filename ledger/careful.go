@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -79,7 +80,6 @@ func (w *writer) settle(ctx context.Context, b *Batch, repeats []*prepared) (fre
 	return free, err
 }
 
-// Sorted as the index is: neighbours share pages.
 const sqlLookUp = `
 SELECT w.i, k.event_key, k.position, k.recorded_at, k.digest_version, k.digest
 FROM unnest($1::uuid[]) WITH ORDINALITY AS w (event_key, i)
@@ -106,6 +106,10 @@ func lookUpBy(ctx context.Context, tx pgx.Tx, sql string, items []*prepared, key
 	if len(items) == 0 {
 		return found, nil
 	}
+	items = slices.SortedFunc(slices.Values(items), func(a, b *prepared) int { // as the index is: neighbours share pages
+		x, y := key(a), key(b)
+		return bytes.Compare(x[:], y[:])
+	})
 	keys := make([]uuid.UUID, len(items))
 	for i, p := range items {
 		keys[i] = uuid.UUID(key(p))

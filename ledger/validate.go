@@ -132,6 +132,7 @@ func validateMeasures(e *Event) *FieldError {
 const ruleMeasure = "is not a measure of this ledger: send amount or quantity; others can't be declared yet"
 
 func undeclared(name string) *FieldError {
+	name = shown(name)
 	return Invalid("measures."+name, "", ruleMeasure)
 }
 
