@@ -118,6 +118,9 @@ func tourBilling(t *testing.T, p *program) {
 		t.Errorf("terms: %+v", view)
 	}
 	var r closeResult
+	if p.ask(&r, "close", "--through", "2025-01-30"); r.Cycles != 0 || len(r.Frozen) != 0 {
+		t.Errorf("close through the last day but one of the first month: %+v", r)
+	}
 	p.ask(&r, "close", "--through", "2025-02-28")
 	// In New York e3 still happened in January: 60.005 of sales and 11.0005 of fees.
 	if r.Cycles != 3 || r.Invoices != 3 || r.Pinned != 5 || r.Late != 0 || r.Totals["USD"] != "71.01" || r.Totals["EUR"] != "0.30" {
