@@ -11,6 +11,7 @@ import (
 
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
+	"deltaledger/migrations"
 	"deltaledger/migrations/pgtest"
 )
 
@@ -292,6 +293,34 @@ func TestMonthWithoutPartition(t *testing.T) {
 	one[int64](t, db, `SELECT setval('ledger.taken_seq', (extract(epoch FROM now() + interval '20 months') * 1000000)::bigint)`)
 	if out, err := l.Append(t.Context(), sales("o3", 3)); err == nil {
 		t.Errorf("outcomes %+v", out)
+	}
+}
+
+// A business date in the year 0 couldn't be named: no month, file or filter takes it.
+func TestBusinessDateBeforeTheYearOne(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Empty(t)
+	if err := migrations.Up(t.Context(), db.URL, migrations.Options{Zone: "America/New_York"}); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pg.Open(t.Context(), db.URL, pg.Options{Role: pg.App})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	l, err := ledger.Open(t.Context(), ledger.Config{Pool: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := sale("o1", 1), sale("o1", 2)
+	before.OccurredAt = time.Date(1, 1, 1, 4, 0, 0, 0, time.UTC)
+	after.OccurredAt = time.Date(1, 1, 1, 5, 0, 0, 0, time.UTC) // New York was 4:56 behind
+	out := appendAll(t, l, before, after)
+	if out[0].Status != ledger.Rejected || out[0].Err.Field != "occurred_at" || out[1].Status != ledger.Recorded {
+		t.Errorf("outcomes %+v", out)
+	}
+	if date := one[string](t, db, `SELECT business_date::text FROM ledger.events`); date != "0001-01-01" {
+		t.Errorf("business date %s", date)
 	}
 }
 

@@ -50,7 +50,7 @@ func (l *Ledger) Prepare(ctx context.Context, events []Event) (*Batch, error) {
 		if e.Kind == "" {
 			e.Kind = Upstream
 		}
-		err := validate(e, horizon)
+		err := validate(e, horizon, l.zone)
 		if err == nil && !e.HasSeqn && e.Kind == Upstream {
 			var lookup error
 			if err, lookup = l.mayLackSeqn(ctx, e.Source); lookup != nil {

@@ -24,15 +24,16 @@ var (
 )
 
 // validate checks e against every rule that doesn't need the database, and puts it in canonical form:
-// UTC, measures sorted, dimensions canonical. horizon is the latest occurred_at that is accepted.
-func validate(e *Event, horizon time.Time) *FieldError {
+// UTC, measures sorted, dimensions canonical. horizon is the latest occurred_at that is accepted, zone
+// that of business dates.
+func validate(e *Event, horizon time.Time, zone *time.Location) *FieldError {
 	if err := validateTexts(e); err != nil {
 		return err
 	}
 	if err := validatePlace(e); err != nil {
 		return err
 	}
-	if err := validateTime(e, horizon); err != nil {
+	if err := validateTime(e, horizon, zone); err != nil {
 		return err
 	}
 	if !currency.Known(e.Currency) {
@@ -96,7 +97,7 @@ func validatePlace(e *Event) *FieldError {
 	return nil
 }
 
-func validateTime(e *Event, horizon time.Time) *FieldError {
+func validateTime(e *Event, horizon time.Time, zone *time.Location) *FieldError {
 	text := func() string { return e.OccurredAt.Format(time.RFC3339Nano) }
 	switch {
 	case e.OccurredAt.IsZero():
@@ -105,9 +106,10 @@ func validateTime(e *Event, horizon time.Time) *FieldError {
 		return Invalid("occurred_at", text(), "must not be finer than microseconds: it would have to be rounded")
 	}
 	e.OccurredAt = e.OccurredAt.UTC()
+	local := e.OccurredAt.In(zone).Year()
 	switch {
-	case e.OccurredAt.Before(earliest) || !e.OccurredAt.Before(latest):
-		return Invalid("occurred_at", text(), "must lie in the years 0001 to 9999 (UTC)")
+	case e.OccurredAt.Before(earliest) || !e.OccurredAt.Before(latest) || local < 1 || local > 9999:
+		return Invalid("occurred_at", text(), "must lie in the years 0001 to 9999, in UTC and in the reporting zone")
 	case e.OccurredAt.After(horizon):
 		return invalidf("occurred_at", text(), "must not be later than %s: that is too far in the future", horizon.UTC().Format(time.RFC3339))
 	}
