@@ -199,7 +199,7 @@ func (w *writer) writeFast(ctx context.Context, b *Batch, items []*prepared) err
 	err := w.run(func(tx pgx.Tx) error {
 		var at time.Time
 		var err error
-		if positions, at, err = draw(ctx, tx, len(items)); err != nil {
+		if positions, at, err = draw(ctx, tx, sqlDrawToWrite, len(items)); err != nil {
 			return err
 		}
 		keys := encodeKeys(items, positions, at)
@@ -218,13 +218,19 @@ func (w *writer) writeFast(ctx context.Context, b *Batch, items []*prepared) err
 }
 
 const sqlDraw = `
-SELECT positions, recorded_at
+SELECT positions, recorded_at, NULL
+FROM ledger.draw($1)`
+
+// A program that stops in the middle of a COPY is no idle session, and its connection lives: only a
+// limit for the statement lets watermarks go on. Ours take seconds; a limit of the operator's stays.
+const sqlDrawToWrite = `
+SELECT positions, recorded_at, CASE current_setting('statement_timeout') WHEN '0' THEN set_config('statement_timeout', '2min', true) END
 FROM ledger.draw($1)`
 
 // draw gets n positions and the time of recording. From here to the end of the transaction
 // watermarks wait for us: nothing may wait for a client any more.
-func draw(ctx context.Context, tx pgx.Tx, n int) (positions []int64, recordedAt time.Time, err error) {
-	err = tx.QueryRow(ctx, sqlDraw, n).Scan(&positions, &recordedAt)
+func draw(ctx context.Context, tx pgx.Tx, sql string, n int) (positions []int64, recordedAt time.Time, err error) {
+	err = tx.QueryRow(ctx, sql, n).Scan(&positions, &recordedAt, nil)
 	if err == nil && len(positions) != n {
 		err = fmt.Errorf("drew %d positions instead of %d: %w", len(positions), n, ErrCorrupt)
 	}
@@ -234,7 +240,7 @@ func draw(ctx context.Context, tx pgx.Tx, n int) (positions []int64, recordedAt 
 // DrawTx draws n positions for facts of the packages above, as their transaction's last step before
 // it inserts them.
 func DrawTx(ctx context.Context, tx pgx.Tx, n int) (positions []int64, recordedAt time.Time, err error) {
-	if positions, recordedAt, err = draw(ctx, tx, n); err != nil {
+	if positions, recordedAt, err = draw(ctx, tx, sqlDraw, n); err != nil {
 		return nil, time.Time{}, fmt.Errorf("draw positions: %w", err)
 	}
 	return positions, recordedAt, nil

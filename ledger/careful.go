@@ -149,7 +149,7 @@ func insertFree(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared) (ma
 	if len(items) == 0 {
 		return done, nil
 	}
-	positions, at, err := draw(ctx, tx, len(items))
+	positions, at, err := draw(ctx, tx, sqlDrawToWrite, len(items))
 	if err != nil {
 		return nil, err
 	}
