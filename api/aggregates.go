@@ -172,7 +172,7 @@ func (s *server) aggregateDoc() doc {
 		Required: []string{"rows", "more", "zone", "as_of"},
 	}
 	return doc{
-		id: "aggregate", tag: tagRead, summary: "Sum events",
+		id: "aggregate", tag: tagRead, work: sums, summary: "Sum events",
 		text: "Exact sums by any columns, dimensions and date buckets. Amounts of different currencies are never added up: a measure that is money groups by currency, asked for or not. count counts events from upstream and adjustments.",
 		answers: map[string]*huma.Response{"200": {
 			Description: "The sums, ordered by their keys",

@@ -44,8 +44,14 @@ type Config struct {
 	Silence time.Duration
 	// Streams is how many requests of many events are served at once; more are told to come again. One
 	// in eight of them, at least one, may be atomic or ask for each outcome, for which it is held in
-	// memory. 0: 64.
+	// memory. One in four of them, and one in thirty-two of those that are held, at least one, may be
+	// larger than a mebibyte; others are read on when it is their turn. 0: 64.
 	Streams int
+	// Patience is how long a request waits where as many of its kind as there may be are under way. 0: 5
+	// seconds.
+	Patience time.Duration
+	// Reading is how long the database may take to answer a list, a stream or an aggregate. 0: a minute.
+	Reading time.Duration
 }
 
 // server holds what the handlers use.
@@ -65,6 +71,11 @@ type server struct {
 	undescribed []string      // fields that meanings speaks of and no schema has; a test finds none
 	streams     chan struct{} // a place for each request of many events
 	held        chan struct{} // a place for each of those that is held in memory
+	large       places        // a place for each of those that isn't small
+	largeHeld   places        // a place for each of the held ones that isn't small
+	places      [works]places // for everything else that takes long
+	patience    time.Duration
+	reading     time.Duration
 	order       []string      // ids of the operations as they stand in the table, for the page
 }
 
@@ -83,7 +94,7 @@ func New(c Config) (http.Handler, error) {
 func newServer(c Config) *server {
 	s := &server{
 		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, log: c.Logger, version: c.Version,
-		now: c.Now, random: c.Random, silence: c.Silence, router: chi.NewRouter(),
+		now: c.Now, random: c.Random, silence: c.Silence, patience: c.Patience, reading: c.Reading, router: chi.NewRouter(),
 	}
 	for _, host := range c.Hosts {
 		s.hosts = append(s.hosts, strings.ToLower(strings.Trim(host, "[].")))
@@ -103,9 +114,21 @@ func newServer(c Config) *server {
 	if s.silence == 0 {
 		s.silence = time.Minute
 	}
+	if s.patience == 0 {
+		s.patience = 5 * time.Second
+	}
+	if s.reading == 0 {
+		s.reading = time.Minute
+	}
 	if c.Streams <= 0 {
 		c.Streams = 64
 	}
+	connections := 0
+	if c.Ledger != nil { // without one there is only the document to make
+		connections = int(c.Ledger.Pool().Config().MaxConns)
+	}
+	s.places = newPlaces(connections)
+	s.large, s.largeHeld = make(places, max(1, c.Streams/4)), make(places, max(1, c.Streams/32))
 	s.streams, s.held = make(chan struct{}, c.Streams), make(chan struct{}, max(1, c.Streams/8))
 	s.router.Use(middleware.GetHead)
 	s.router.NotFound(s.pathUnknown)

@@ -46,7 +46,7 @@ func (s *server) closeCycles(ctx context.Context, in *closeIn) (*closeOut, error
 
 func closeDoc() doc {
 	return doc{
-		id: "close-cycles", tag: tagBill, summary: "Close cycles",
+		id: "close-cycles", tag: tagBill, work: runs, summary: "Close cycles",
 		text:    "Closes every cycle that ends by the date and whose grace is over: its events are pinned, priced and invoiced. Late events of closed cycles are billed in the next cycle, on lines of their own. A close of all accounts also freezes the business months up to the date that are over. Closing again, or from two places at once, does nothing twice. The answer comes when the run is over, which may take minutes.",
 		fails:   []kind{notFound, conflicting, tooLarge, unsupported},
 		example: example(`{"through":"2026-01-31","by":"jane.doe"}`),

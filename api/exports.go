@@ -150,7 +150,7 @@ func monthAnswers(description, contentType string, schema *huma.Schema) map[stri
 
 func monthCSVDoc() doc {
 	return doc{
-		id: "get-month-file", tag: tagExport, summary: "Get the file of a month",
+		id: "get-month-file", tag: tagExport, work: downloads, summary: "Get the file of a month",
 		text:    "The frozen file of a business month as CSV (RFC 4180, UTF-8, LF, a header, by position): the same bytes whenever it is asked for. Events that came too late for it are in the next frozen file, marked with their month. Until the month is frozen, the answer is 409 with the time from which it can be; asking never freezes it. An open file (open=true) shows what there is. The trailer Content-Digest has the SHA-256 of the bytes; an answer that breaks off has none, and its connection is cut. A text that a spreadsheet would take for a formula has an apostrophe in front.",
 		fails:   []kind{notFrozen, conflicting},
 		answers: monthAnswers("The file. Ledger-Rows and Ledger-Late-Rows say how many rows it has", "text/csv", &huma.Schema{Type: huma.TypeString}),
@@ -183,7 +183,7 @@ func (s *server) monthManifestDoc() doc {
 	delete(answers, "304")
 	delete(answers["200"].Headers, "Etag")
 	return doc{
-		id: "get-month-manifest", tag: tagExport, summary: "Get the manifest of a month's file",
+		id: "get-month-manifest", tag: tagExport, work: downloads, summary: "Get the manifest of a month's file",
 		text:    "What is in the file that the same question with .csv gives, and proof of it: columns, rows, sums by currency, SHA-256, watermark, and earlier pulls. It is made by reading the whole file, and counts as a pull.",
 		fails:   []kind{notFrozen, conflicting},
 		answers: answers,

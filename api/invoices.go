@@ -70,7 +70,7 @@ func (s *server) instant(name, text string) (time.Time, error) {
 }
 
 func listInvoicesDoc() doc {
-	return doc{id: "list-invoices", tag: tagBill, summary: "List invoices", text: "Newest first. Void invoices are among them: an issued invoice never goes away."}
+	return doc{id: "list-invoices", tag: tagBill, work: views, summary: "List invoices", text: "Newest first. Void invoices are among them: an issued invoice never goes away."}
 }
 
 type invoiceIn struct {
@@ -193,7 +193,7 @@ func plain(d *decimal.Decimal) string {
 
 func getInvoiceEventsDoc() doc {
 	return doc{
-		id: "get-invoice-events", tag: tagBill, summary: "Get the events of an invoice",
+		id: "get-invoice-events", tag: tagBill, work: downloads, summary: "Get the events of an invoice",
 		text:    "Exactly the events that are pinned to it, by position, one JSON object on each line or as CSV. Their sums by origin_start, type and measure are what its lines price. In CSV a text that a spreadsheet would take for a formula has an apostrophe in front.",
 		fails:   []kind{notFound},
 		answers: textAnswer("The events", "application/x-ndjson", "text/csv"),

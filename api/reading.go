@@ -44,7 +44,7 @@ func (s *server) listEvents(ctx context.Context, in *listEventsIn) (*listEventsO
 
 func listEventsDoc() doc {
 	return doc{
-		id: "list-events", tag: tagRead, summary: "List events",
+		id: "list-events", tag: tagRead, work: views, summary: "List events",
 		text: "Events by position, page by page. All pages of a listing are as of the watermark of its first page, so that none is missed or shown twice while others arrive.",
 	}
 }
@@ -98,7 +98,7 @@ func (s *server) listConflicts(ctx context.Context, in *listConflictsIn) (*listC
 
 func listConflictsDoc() doc {
 	return doc{
-		id: "list-conflicts", tag: tagRead, summary: "List conflicts",
+		id: "list-conflicts", tag: tagRead, work: views, summary: "List conflicts",
 		text: "What was sent under an identity, or for a place in a stream, that other content has. None of it was recorded. Newest first.",
 	}
 }

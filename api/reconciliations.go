@@ -29,7 +29,7 @@ func (s *server) reconcile(ctx context.Context, in *reconcileIn) (*reconcileOut,
 
 func reconcileDoc() doc {
 	return doc{
-		id: "reconcile", tag: tagCheck, summary: "Reconcile",
+		id: "reconcile", tag: tagCheck, work: runs, summary: "Reconcile",
 		text:    "Finds late events and assigns them to the next open cycle, and checks that every billable event of a closed cycle is on exactly one live invoice, that invoices equal their lines and their pins, and that opening unbilled + booked − billed ± late = closing unbilled for each account and currency. The answer lists everything that is open after the run. Running again is safe. The answer comes when the run is over, which may take minutes.",
 		fails:   []kind{conflicting, tooLarge, unsupported},
 		example: example(`{"heal":true,"by":"jane.doe"}`),

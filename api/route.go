@@ -24,6 +24,7 @@ type doc struct {
 	body    *huma.RequestBody // of a route that reads its body itself
 	example json.RawMessage   // of a JSON request body
 	maxBody int64             // bytes of a JSON request body; 0: 64 KiB
+	work    work              // what it takes of the server
 }
 
 const maxJSONBody = 64 << 10
@@ -51,7 +52,7 @@ func route[I, O any](s *server, pattern string, d doc, handler func(context.Cont
 	}
 	s.describeFailures(&op, d.fails)
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handler(ctx, in)
+		out, err := do(ctx, s, d.work, in, handler)
 		if err != nil {
 			p := problemOf(err, where)
 			p.inPath(path)

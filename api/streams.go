@@ -45,7 +45,7 @@ func (s *server) getStream(ctx context.Context, in *getStreamIn) (*getStreamOut,
 
 func getStreamDoc() doc {
 	return doc{
-		id: "get-stream", tag: tagRead, summary: "Show a stream",
+		id: "get-stream", tag: tagRead, work: views, summary: "Show a stream",
 		text: "The events of an order or a subscription by sequence number, with running totals, gaps, corrections, when each occurred and was recorded, and on which invoices it is. As of any watermark or time: what support saw on July 1. With diff_from and diff_to: what was recorded and billed in between, and how the totals changed. A stream that nothing was recorded of is an empty one.",
 	}
 }
