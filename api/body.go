@@ -3,12 +3,14 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -149,4 +151,56 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		return 0, tooLarge.problem("%s", b.what)
 	}
 	return n, err
+}
+
+// smallBody is how many bytes of a body, unpacked, are read without a place among the large ones.
+const smallBody = 1 << 20
+
+// weighedBody takes a place among the large bodies once it turns out to be one. Until then the client
+// waits, as it does for a slow network.
+type weighedBody struct {
+	r    io.Reader
+	left int64 // how much may be read without a place
+	wait func() (leave func(), err error)
+
+	mu    sync.Mutex
+	done  bool // the request ended, which its reader may notice later
+	leave func()
+}
+
+func (b *weighedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 && b.wait != nil {
+		if err := b.take(); err != nil {
+			return 0, err
+		}
+		b.wait = nil
+	}
+	n, err := b.r.Read(p)
+	b.left -= int64(n)
+	return n, err
+}
+
+func (b *weighedBody) take() error {
+	leave, err := b.wait()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.done {
+		leave()
+		return context.Canceled
+	}
+	b.leave = leave
+	return nil
+}
+
+// lighten gives the place back, also one that is still waited for.
+func (b *weighedBody) lighten() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.done = true
+	if b.leave != nil {
+		b.leave()
+	}
 }

@@ -92,20 +92,33 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 			return nil, malformed.problem("the body must be an event as a JSON object, or an array of them")
 		}
 	}
-	leave, err := s.enter(in.Atomic || in.Outcomes == "all")
+	held := in.Atomic || in.Outcomes == "all"
+	leave, err := s.enter(held)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	weighed, lighten := s.weigh(ctx, body, held)
+	defer lighten()
 	options, err := s.withMeasures(ctx, wire.Options{PayloadColumns: in.PayloadColumns})
 	if err != nil {
 		return nil, err
 	}
 	intake := intake{s: s, sent: in.stream.sent, format: in.stream.format, options: options, atomic: in.Atomic}
 	if in.Outcomes == "all" {
-		return intake.each(ctx, body)
+		return intake.each(ctx, weighed)
 	}
-	return intake.stream(ctx, body)
+	return intake.stream(ctx, weighed)
+}
+
+// weigh makes body wait for a place of its own when it isn't small. lighten gives the place back.
+func (s *server) weigh(ctx context.Context, body io.Reader, held bool) (weighed io.Reader, lighten func()) {
+	large := s.large
+	if held {
+		large = s.largeHeld
+	}
+	b := &weighedBody{r: body, left: smallBody, wait: func() (func(), error) { return large.take(ctx, s.silence) }}
+	return b, b.lighten
 }
 
 // enter takes a place for a request of many events, so that their number bounds the memory that they
