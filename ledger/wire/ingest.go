@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 
 	"deltaledger/ledger"
 )
@@ -27,7 +28,7 @@ type Summary struct {
 	Conflict  int64 `json:"conflict" doc:"Events whose identity or place in the stream is taken by other content; kept aside"`
 	Invalid   int64 `json:"invalid" doc:"Events that break a rule; not recorded"`
 	Refused   int64 `json:"refused,omitempty" doc:"Good events that were not recorded because the request was atomic and held a bad one"`
-	Watermark int64 `json:"watermark" doc:"A position through which everything is decided, these events included"`
+	Watermark int64 `json:"watermark" doc:"A position through which everything is decided, these events included; less only while another writer hangs"`
 }
 
 // Add adds the counts of t; the later watermark stays.
@@ -68,12 +69,25 @@ func Ingest(ctx context.Context, l *ledger.Ledger, r io.Reader, f Format, o Inge
 	if err != nil {
 		return in.sum, err
 	}
-	w, err := l.Current(ctx)
-	if in.sum.Recorded > 0 && err == nil {
-		w, err = l.TakeWatermark(ctx) // Current may lag behind a writer that hangs
-	}
+	w, err := in.watermark(ctx)
 	in.sum.Watermark = w.Position
 	return in.sum, err
+}
+
+// patience is how long an input that is recorded waits for a watermark that covers it.
+const patience = 10 * time.Second
+
+// watermark covers what was recorded, unless another writer hangs: everything is durable by now, and whoever
+// sent it shouldn't have to wait for others.
+func (in *intake) watermark(ctx context.Context) (ledger.Watermark, error) {
+	if in.sum.Recorded > 0 {
+		bounded, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if w, err := in.l.TakeWatermark(bounded); err == nil || ctx.Err() != nil {
+			return w, err
+		}
+	}
+	return in.l.Current(ctx)
 }
 
 // intake is one run of Ingest.
