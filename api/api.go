@@ -76,7 +76,7 @@ type server struct {
 	places      [works]places // for everything else that takes long
 	patience    time.Duration
 	reading     time.Duration
-	order       []string      // ids of the operations as they stand in the table, for the page
+	order       []string // ids of the operations as they stand in the table, for the page
 }
 
 // New makes the handler of the whole API. Listen with NewServer, whose timeouts suit it.
