@@ -98,6 +98,7 @@ func TestServe(t *testing.T) {
 // as deltaledger_app whoever logs in.
 func TestDatabaseURL(t *testing.T) {
 	t.Parallel()
+	pgtest.New(t) // the first database of a server lets the ledger's roles log in
 	db := pgtest.Empty(t)
 	p := &program{t: t, dir: room(t), env: []string{"DATABASE_URL=" + db.URL}}
 	if r := p.run("events", "list"); r.code != exitFailed || !strings.Contains(r.stderr, "deltaledger migrate") || r.stdout != "" {
