@@ -38,8 +38,14 @@ type partner struct {
 
 func demoPartners() []partner {
 	return []partner{
-		{"partner-aurora", "GBP", "GB"}, {"partner-birch", "GBP", "GB"}, {"partner-cobalt", "GBP", "IE"}, {"partner-delta", "GBP", "GB"},
-		{"partner-elm", "EUR", "DE"}, {"partner-fjord", "EUR", "FR"}, {"partner-grove", "EUR", "NL"}, {"partner-harbour", "EUR", "ES"},
+		{"partner-aurora", "GBP", "GB"},
+		{"partner-birch", "GBP", "GB"},
+		{"partner-cobalt", "GBP", "IE"},
+		{"partner-delta", "GBP", "GB"},
+		{"partner-elm", "EUR", "DE"},
+		{"partner-fjord", "EUR", "FR"},
+		{"partner-grove", "EUR", "NL"},
+		{"partner-harbour", "EUR", "ES"},
 	}
 }
 

@@ -97,11 +97,29 @@ func (t table) write(w io.Writer) error {
 		}
 	}
 	if t.note != "" {
-		if _, err := fmt.Fprintln(w, t.note); err != nil {
+		if _, err := fmt.Fprintln(w, printableLines(t.note)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printableLines is printable for text of several lines. Where a line may not begin, such as within a name
+// in a note, its writer calls printable.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// plural counts: 1 event, 2 events.
+func plural[N int | int64](n N, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // printable shows what an upstream sent without letting it move the cursor.

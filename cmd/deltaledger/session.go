@@ -59,7 +59,10 @@ func (s *session) warn(format string, args ...any) {
 }
 
 // tell writes a line to standard error. If that fails there is nobody left to tell.
-func tell(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
+// Names of accounts and files are in it: none may move the cursor.
+func tell(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintln(w, printableLines(fmt.Sprintf(format, args...)))
+}
 
 // user is who acts, unless a flag says otherwise: the name that is written beside what people decide.
 func (s *session) user(flag string) string {

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/alecthomas/kong"
+import (
+	"errors"
+
+	"github.com/alecthomas/kong"
+)
 
 // span is a flag with two values: --diff T1 T2.
 type span struct{ from, to string }
@@ -10,7 +14,7 @@ func (v *span) Decode(ctx *kong.DecodeContext) error {
 	for _, part := range []*string{&v.from, &v.to} {
 		token, err := ctx.Scan.PopValue("T1 T2")
 		if err != nil {
-			return err
+			return errors.New("needs two values, such as 100 200 or two times")
 		}
 		*part = token.String()
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"deltaledger/ledger"
@@ -55,7 +56,10 @@ func streamTable(v ledger.StreamView) table {
 		t.add(or(r.Seqn), r.ID, r.Type, r.Account, stamp(r.OccurredAt), stamp(r.RecordedAt), r.Amount.String(),
 			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e), fmt.Sprint(r.Position))
 	}
-	t.note = fmt.Sprintf("%d events, total %s, %s", len(v.Entries), totals(v.Totals), asOfNote(v.AsOf))
+	t.note = fmt.Sprintf("%s, total %s, %s", plural(len(v.Entries), "event"), totals(v.Totals), asOfNote(v.AsOf))
+	if len(v.Entries) == 0 {
+		t.note = fmt.Sprintf("no events of stream %s of source %s, %s", strconv.Quote(v.Stream), strconv.Quote(v.Source), asOfNote(v.AsOf))
+	}
 	if len(v.Gaps) > 0 {
 		gaps := make([]string, len(v.Gaps))
 		for i, g := range v.Gaps {
@@ -125,6 +129,9 @@ func diffTable(d ledger.StreamDiff) table {
 		t.add("event added", r.ID, "", r.Amount.String(), r.Currency, r.Type, stamp(r.OccurredAt), stamp(r.RecordedAt))
 	}
 	for _, c := range d.Totals {
+		if c.Before.Equal(c.After) {
+			continue
+		}
 		unit := c.Currency
 		if unit == "" {
 			unit = c.Measure
@@ -134,6 +141,9 @@ func diffTable(d ledger.StreamDiff) table {
 	for _, c := range d.Billing {
 		t.add("billed on", c.ID, billed(c.Before), billed(c.After), "", "", "", "")
 	}
-	t.note = fmt.Sprintf("from watermark %d to %d: %d events added", d.Before.Position, d.After.Position, len(d.Added))
+	t.note = fmt.Sprintf("from watermark %d to %d: %s added", d.Before.Position, d.After.Position, plural(len(d.Added), "event"))
+	if len(t.rows) == 0 {
+		t.note += ", nothing differs"
+	}
 	return t
 }

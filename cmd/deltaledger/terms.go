@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"deltaledger/billing"
 )
@@ -120,9 +121,25 @@ func termsCells(t billing.Terms) []string {
 		if i > 0 {
 			charges += ", "
 		}
-		charges += fmt.Sprintf("%s: %s of %s", c.Name, c.Model, c.Measure)
+		charges += c.Name + ": " + priced(c)
+	}
+	from := "" // always
+	if !t.EffectiveFrom.IsZero() {
+		from = day(t.EffectiveFrom, t.Zone)
 	}
 	return []string{
-		fmt.Sprint(t.Version), t.Account, stamp(t.EffectiveFrom), string(t.Cadence), t.Anchor.String(), t.Zone.String(), shortDuration(t.Grace), string(t.GroupBy), charges,
+		fmt.Sprint(t.Version), t.Account, from, string(t.Cadence), t.Anchor.String(), t.Zone.String(), shortDuration(t.Grace), string(t.GroupBy), charges,
 	}
+}
+
+// priced says how a charge makes a price: sum of amount, or 2.5% of amount of line.sold.
+func priced(c billing.Charge) string {
+	how := string(c.Model) + " of " + c.Measure
+	if c.Model == billing.ModelPercentage {
+		how = c.Rate.String() + "% of " + c.Measure
+	}
+	if len(c.Types) > 0 {
+		how += " of " + strings.Join(c.Types, " and ")
+	}
+	return how
 }
