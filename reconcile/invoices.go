@@ -181,7 +181,7 @@ func compareInvoice(lines []invoiceLine, pins []pinnedSum, measures []string) (w
 		}
 		total = total.Add(l.amount)
 		if err := compareLine(l, pins, measures); err != nil {
-			wrong = append(wrong, fmt.Sprintf("line %s of the cycle from %s: %v", l.charge, l.origin.UTC().Format(time.RFC3339), err))
+			wrong = append(wrong, fmt.Sprintf("line %q of the cycle from %s: %v", l.charge, l.origin.UTC().Format(time.RFC3339), err))
 		}
 	}
 	if !total.Equal(lines[0].total) {
@@ -212,7 +212,7 @@ func compareLine(l invoiceLine, pins []pinnedSum, measures []string) error {
 		}
 	}
 	exact, amount := billing.LineAmount(charge, l.currency, l.before, added, l.billed)
-	var problems []error
+	var problems []string
 	for _, c := range []struct {
 		what       string
 		line, pins fmt.Stringer
@@ -225,10 +225,13 @@ func compareLine(l invoiceLine, pins []pinnedSum, measures []string) error {
 		{"amount", l.amount, amount, l.amount.Equal(amount)},
 	} {
 		if !c.same {
-			problems = append(problems, fmt.Errorf("%s %s, but %s by the events that it pins", c.what, c.line, c.pins))
+			problems = append(problems, fmt.Sprintf("%s %s, but %s by the events that it pins", c.what, c.line, c.pins))
 		}
 	}
-	return errors.Join(problems...)
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, ", ")) // on one line, as a finding is shown
+	}
+	return nil
 }
 
 type count int64
