@@ -94,12 +94,16 @@ func (l *Ledger) Aggregate(ctx context.Context, q AggregateQuery) (AggregateResu
 	return result, nil
 }
 
-// zoneOf is the name of a zone that Go and PostgreSQL both know; PostgreSQL alone would take more.
+// zoneOf is the name of a zone that Go and PostgreSQL both know; PostgreSQL alone would take more. Names
+// whose meaning depends on the machine, or that count leap seconds, are refused: an answer as of a
+// watermark must be the same everywhere (invariant 5).
 func (l *Ledger) zoneOf(name string) (string, error) {
 	if name == "" {
 		return l.settings.ReportingZone, nil
 	}
-	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
+	first, _, _ := strings.Cut(name, "/")
+	ofMachine := slices.Contains([]string{"Local", "localtime", "posixrules", "posix", "right", "Factory"}, first)
+	if _, err := time.LoadLocation(name); err != nil || ofMachine {
 		return "", Invalid("zone", shown(name), "must be an IANA time zone such as Europe/London")
 	}
 	return name, nil
@@ -164,15 +168,15 @@ func (b *builder) aggregate(q AggregateQuery, limit int) (sql string, by []strin
 // sums are the sums of the measures as text, and whether one of them is money.
 func (b *builder) sums(measures []string) (sums []string, money bool, err error) {
 	if len(measures) > maxMeasures {
-		return nil, false, invalidf("measures", "", "must be at most %d, not %d", maxMeasures, len(measures))
+		return nil, false, invalidf("measure", "", "must be at most %d, not %d", maxMeasures, len(measures))
 	}
 	for i, name := range measures {
 		c, ok := b.catalogue.Column(name)
 		if !ok || !c.Measure() {
-			return nil, false, invalidf("measures", shown(name), "must be one of %s; the count is always there", names(b.catalogue.Measures()))
+			return nil, false, invalidf("measure", shown(name), "must be one of %s; the count is always there", names(b.catalogue.Measures()))
 		}
 		if slices.Contains(measures[:i], name) {
-			return nil, false, Invalid("measures", name, "is asked for twice")
+			return nil, false, Invalid("measure", name, "is asked for twice")
 		}
 		sums = append(sums, "trim_scale(COALESCE(sum("+c.identifier()+"), 0))::text")
 		money = money || c.Kind == KindMoney

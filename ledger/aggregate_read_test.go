@@ -43,9 +43,9 @@ func TestAggregateRefusesWhatItCannotAnswer(t *testing.T) {
 		q     ledger.AggregateQuery
 		field string
 	}{
-		{ledger.AggregateQuery{Measures: []string{"revenue"}}, "measures"},
-		{ledger.AggregateQuery{Measures: []string{"account"}}, "measures"},
-		{ledger.AggregateQuery{Measures: []string{"amount", "amount"}}, "measures"},
+		{ledger.AggregateQuery{Measures: []string{"revenue"}}, "measure"},
+		{ledger.AggregateQuery{Measures: []string{"account"}}, "measure"},
+		{ledger.AggregateQuery{Measures: []string{"amount", "amount"}}, "measure"},
 		{ledger.AggregateQuery{By: []string{"day", "day"}}, "by"},
 		{ledger.AggregateQuery{By: []string{""}}, "by"},
 		{ledger.AggregateQuery{By: []string{"a\x00b"}}, "by"},

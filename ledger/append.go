@@ -104,6 +104,9 @@ func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, e
 	if err != nil && !errors.Is(err, ErrAtomic) {
 		return nil, fmt.Errorf("record events: %w", err)
 	}
+	if err != nil {
+		conflicts = keepable(batches, conflicts)
+	}
 	outcomes := make([]Outcome, 0, len(events))
 	for _, b := range batches {
 		if err != nil {
@@ -117,6 +120,32 @@ func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, e
 		}
 	}
 	return outcomes, err
+}
+
+// keepable leaves out of conflicts those with events of the same request: what they collided with was
+// rolled back, so that nothing is recorded that they could be held against. Their outcomes say so.
+func keepable(batches []*Batch, conflicts []conflict) []conflict {
+	undone := map[int64]bool{}
+	for _, b := range batches {
+		for _, o := range b.Outcomes {
+			if o.Status == Recorded {
+				undone[o.Position] = true
+			}
+		}
+	}
+	for _, b := range batches {
+		for i, o := range b.Outcomes {
+			if o.Status != Conflict || !undone[o.Position] {
+				continue
+			}
+			rule := fmt.Sprintf("stands in the request before, with other content: %v", o.Differs)
+			if o.Err.Field != "id" {
+				rule = "is the place of an event of the request before this one"
+			}
+			b.Outcomes[i] = Outcome{Status: Conflict, Differs: o.Differs, Err: Invalid(o.Err.Field, o.Err.Value, rule)}
+		}
+	}
+	return slices.DeleteFunc(conflicts, func(c conflict) bool { return undone[c.existing.position] })
 }
 
 // whole reports that every event of the batch is in the ledger.

@@ -94,7 +94,7 @@ func (c cursor) excludes(q ListQuery) error {
 	case q.To != "" && q.To != c.To:
 		return Invalid("to", shown(q.To), rule)
 	case q.OldestFirst && !c.OldestFirst:
-		return Invalid("oldest_first", "true", rule)
+		return Invalid("order", "oldest", rule)
 	case q.AsOf != "":
 		return Invalid("as_of", shown(q.AsOf), "must be left out beside a cursor, which carries its own")
 	}

@@ -189,12 +189,12 @@ func TestCursorIsRefusedBesideAnotherQuestion(t *testing.T) {
 		t.Errorf("the same question: %v, %v", idsOf(same.Events), err)
 	}
 	for field, q := range map[string]ledger.ListQuery{
-		"where":        {Where: []ledger.Filter{{Key: "account", Values: []string{"other"}}}},
-		"from":         {From: "2026-01-02"},
-		"to":           {To: "2026-01-02"},
-		"as_of":        {AsOf: "1"},
-		"oldest_first": {OldestFirst: true},
-		"limit":        {Limit: 1001},
+		"where": {Where: []ledger.Filter{{Key: "account", Values: []string{"other"}}}},
+		"from":  {From: "2026-01-02"},
+		"to":    {To: "2026-01-02"},
+		"as_of": {AsOf: "1"},
+		"order": {OldestFirst: true},
+		"limit": {Limit: 1001},
 	} {
 		q.Cursor = first.NextCursor
 		_, err := l.List(t.Context(), q)

@@ -181,7 +181,7 @@ func (l *Ledger) asOfPosition(ctx context.Context, position int64) (Watermark, e
 	}
 	newest, err := l.newest(ctx)
 	if err == nil && newest.Position < position {
-		newest, err = l.TakeWatermark(ctx)
+		newest, err = l.reaching(ctx, position, newest)
 	}
 	if err != nil {
 		return Watermark{}, err
@@ -193,6 +193,19 @@ func (l *Ledger) asOfPosition(ctx context.Context, position int64) (Watermark, e
 	w, err := l.oneWatermark(ctx, sqlWatermarkAtOrAbove, position)
 	w.Position = position
 	return w, err
+}
+
+// reaching takes a watermark for a position that has been given out; for one that hasn't, newest stays:
+// asking for nonsense must not write.
+func (l *Ledger) reaching(ctx context.Context, position int64, newest Watermark) (Watermark, error) {
+	var last int64
+	if err := l.pool.QueryRow(ctx, sqlLastPosition).Scan(&last); err != nil {
+		return Watermark{}, fmt.Errorf("read the last position: %w", err)
+	}
+	if position > last {
+		return newest, nil
+	}
+	return l.TakeWatermark(ctx)
 }
 
 const sqlWatermarkAtOrAbove = `
