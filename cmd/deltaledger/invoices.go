@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"deltaledger/billing"
 	"deltaledger/ledger"
 )
@@ -47,7 +49,7 @@ func (c *invoicesListCmd) Run(ctx context.Context, s *session) error {
 		}
 		page.Invoices = orNone(page.Invoices)
 		t := invoiceTable(a.ledger.Zone(), page.Invoices...)
-		t.note = fmt.Sprintf("%d invoices", len(page.Invoices))
+		t.note = fmt.Sprintf("%s; cycles are in %s", plural(len(page.Invoices), "invoice"), a.ledger.Zone())
 		if page.Next != "" {
 			t.note += "\nnext page: --cursor " + page.Next
 			if s.Output == outputCSV {
@@ -98,25 +100,62 @@ func (c *invoicesShowCmd) Run(ctx context.Context, s *session) error {
 		}
 		v.Lines = orNone(v.Lines)
 		zone := a.ledger.Zone()
-		t := table{columns: []column{
-			number("line"), text("charge"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice"),
-			number("events"), number("added"), number("exact"), number("amount"), text("currency"),
-		}}
-		for _, l := range v.Lines {
-			t.add(strconv.Itoa(l.Line), l.Charge, day(l.OriginStart, zone), day(l.OriginEnd, zone), strconv.FormatBool(l.Late), or(l.OriginInvoice),
-				fmt.Sprint(l.Events), l.Added.String(), l.Exact.String(), l.Amount.String(), v.Currency)
+		t, err := lineTable(ctx, a, v)
+		if err != nil {
+			return err
 		}
 		name := v.Number
 		if name == "" {
 			name = v.ID.String()
 		}
-		t.note = fmt.Sprintf("%s for %s, %s to %s (%s), %s: total %s %s of %d events", name, v.Account, day(v.CycleStart, zone), day(v.CycleEnd, zone),
-			zone, v.Status, v.Total, v.Currency, v.Events)
+		t.note = fmt.Sprintf("%s for %s, %s to %s (%s), %s: total %s %s of %s", name, printable(v.Account), day(v.CycleStart, zone), day(v.CycleEnd, zone),
+			zone, v.Status, v.Total, v.Currency, plural(v.Events, "event"))
 		if v.Outcome != "" {
-			t.note += fmt.Sprintf("\nvoid, %s: %s", v.Outcome, v.Why)
+			t.note += fmt.Sprintf("\nvoid, %s: %s", v.Outcome, printable(v.Why))
 		}
 		return s.show(v, t)
 	})
+}
+
+// lineTable holds what a line can be recomputed from: amount = round(price(before + added)) - billed.
+func lineTable(ctx context.Context, a *app, v billing.Invoice) (table, error) {
+	t := table{columns: []column{
+		number("line"), text("charge"), text("price"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice"),
+		number("events"), number("before"), number("added"), number("exact"), number("billed"), number("amount"), text("currency"),
+	}}
+	zone := a.ledger.Zone()
+	numbers := map[uuid.UUID]string{}
+	for _, l := range v.Lines {
+		charge, err := billing.ParseCharge(l.Definition)
+		if err != nil {
+			return t, err
+		}
+		origin := ""
+		if l.OriginInvoice != nil {
+			if origin, err = numberOf(ctx, a, *l.OriginInvoice, numbers); err != nil {
+				return t, err
+			}
+		}
+		t.add(strconv.Itoa(l.Line), l.Charge, priced(charge), day(l.OriginStart, zone), day(l.OriginEnd, zone), strconv.FormatBool(l.Late), origin,
+			fmt.Sprint(l.Events), l.Before.String(), l.Added.String(), l.Exact.String(), l.Billed.String(), l.Amount.String(), v.Currency)
+	}
+	return t, nil
+}
+
+// numberOf is the number of an invoice, or its id while it has none. Each is asked for once.
+func numberOf(ctx context.Context, a *app, id uuid.UUID, known map[uuid.UUID]string) (string, error) {
+	if name, ok := known[id]; ok {
+		return name, nil
+	}
+	v, err := a.billing.Show(ctx, id.String())
+	if err != nil {
+		return "", err
+	}
+	known[id] = v.Number
+	if v.Number == "" {
+		known[id] = id.String()
+	}
+	return known[id], nil
 }
 
 type invoicesEventsCmd struct {
@@ -155,7 +194,7 @@ func (c *invoicesEventsCmd) Run(ctx context.Context, s *session) error {
 		if err := a.billing.Events(ctx, c.ID, func(e billing.PinnedEvent) error { t.add(cells(e)...); return nil }); err != nil {
 			return err
 		}
-		t.note = fmt.Sprintf("%d events", len(t.rows))
+		t.note = plural(len(t.rows), "event")
 		return s.show(nil, t)
 	})
 }

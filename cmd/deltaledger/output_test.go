@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shopspring/decimal"
+
+	"deltaledger/billing"
+	"deltaledger/ledger"
 	"deltaledger/ledger/wire"
 )
 
@@ -28,16 +32,48 @@ func render(t *testing.T, form string, document any, rows table) string {
 // upstream sent moves the cursor.
 func TestTables(t *testing.T) {
 	t.Parallel()
-	rows := table{columns: []column{text("name"), number("amount"), text("remark")}, note: "2 rows"}
+	rows := table{columns: []column{text("name"), number("amount"), text("remark")}, note: "2 rows\nof \x1b[31mred"}
 	rows.add("日本", "1.5", "")
 	rows.add("café\x1b[31m", "-12.25", "a\tb\n\u202ec")
 	want := "" +
 		"NAME            AMOUNT  REMARK\n" +
 		"日本               1.5\n" +
 		"café\\u001b[31m  -12.25  a\\u0009b\\u000a\\u202ec\n" +
-		"2 rows\n"
+		"2 rows\n" +
+		"of \\u001b[31mred\n"
 	if got := render(t, outputTable, nil, rows); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	var b bytes.Buffer
+	tell(&b, "%s is wrong\nor isn't", "\x1b[31mred")
+	if got, want := b.String(), "\\u001b[31mred is wrong\nor isn't\n"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+// TestSentences: what stands below a table says what there is, and that there is nothing.
+func TestSentences(t *testing.T) {
+	t.Parallel()
+	empty := ledger.StreamView{Source: "shop", Stream: "o\x1b9", AsOf: ledger.Watermark{Position: 7}}
+	if got, want := streamTable(empty).note, `no events of stream "o\x1b9" of source "shop", as of watermark 7`; got != want {
+		t.Errorf("stream: %q, want %q", got, want)
+	}
+	ten, err := ledger.ParseAmount("10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := ledger.StreamDiff{Totals: []ledger.TotalChange{{Measure: "amount", Currency: "EUR", Before: ten, After: ten}}}
+	if got := diffTable(same); len(got.rows) != 0 || got.note != "from watermark 0 to 0: 0 events added, nothing differs" {
+		t.Errorf("no difference: %q, %v", got.note, got.rows)
+	}
+	for want, c := range map[string]billing.Charge{
+		"sum of quantity":                {Model: billing.ModelSum, Measure: "quantity"},
+		"2.5% of amount of sold":         {Model: billing.ModelPercentage, Measure: "amount", Rate: decimal.RequireFromString("2.5"), Types: []string{"sold"}},
+		"sum of amount of sold and gift": {Model: billing.ModelSum, Measure: "amount", Types: []string{"sold", "gift"}},
+	} {
+		if got := priced(c); got != want {
+			t.Errorf("charge: %q, want %q", got, want)
+		}
 	}
 }
 

@@ -129,7 +129,7 @@ func diffTable(d ledger.StreamDiff) table {
 		t.add("event added", r.ID, "", r.Amount.String(), r.Currency, r.Type, stamp(r.OccurredAt), stamp(r.RecordedAt))
 	}
 	for _, c := range d.Totals {
-		if c.Before.Equal(c.After) {
+		if c.Before.String() == c.After.String() {
 			continue
 		}
 		unit := c.Currency
