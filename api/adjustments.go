@@ -125,7 +125,7 @@ func (s *server) recordAdjustmentsDoc() doc {
 	const one = `{"id":"adj-2026-001","source":"finance","stream":"order-1234","type":"adjustment.goodwill","account":"acme","occurred_at":"2026-02-03T10:00:00Z",
  "currency":"USD","amount":"-5.00","reason":"parcel arrived late","reference":"ticket 4711","maker":"jane.doe"}`
 	return doc{
-		id: "record-adjustments", tag: tagRecord, summary: "Record adjustments",
+		id: "record-adjustments", tag: tagRecord, packed: true, summary: "Record adjustments",
 		text:    "An adjustment is an event that a person makes, with a reason, a reference and its maker, and without a sequence number. One is answered as one event is. Of an array, at most 1,000, all are recorded or none.",
 		status:  201,
 		fails:   []kind{tooSlow, conflicting, tooLarge, unsupported, refused},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -72,8 +73,11 @@ func prefersCSV(accept string) bool {
 	return false
 }
 
+// writeGroupsJSON writes row by row: the text of all rows takes many times their memory.
 func writeGroupsJSON(w io.Writer, r ledger.AggregateResult) error {
-	rows := make([]orderedObject, len(r.Rows))
+	if _, err := io.WriteString(w, `{"rows":[`); err != nil {
+		return err
+	}
 	for i, row := range r.Rows {
 		o := make(orderedObject, 0, len(r.By)+len(r.Measures)+1)
 		for k, name := range r.By {
@@ -82,11 +86,22 @@ func writeGroupsJSON(w io.Writer, r ledger.AggregateResult) error {
 		for k, name := range r.Measures {
 			o = append(o, member{name, row.Sum[k]})
 		}
-		rows[i] = append(o, member{"count", row.Count})
+		text, err := append(o, member{"count", row.Count}).MarshalJSON()
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			text = append([]byte{','}, text...)
+		}
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(orderedObject{{"rows", rows}, {"more", r.More}, {"zone", r.Zone}, {"as_of", r.AsOf}})
+	rest, err := orderedObject{{"more", r.More}, {"zone", r.Zone}, {"as_of", r.AsOf}}.MarshalJSON()
+	if err == nil {
+		_, err = fmt.Fprintf(w, "],%s\n", rest[1:])
+	}
+	return err
 }
 
 // writeGroupsCSV writes a header and a line for each group. A key that the events have none of is an
@@ -148,10 +163,12 @@ func (o orderedObject) MarshalJSON() ([]byte, error) {
 		if err := enc.Encode(m.name); err != nil {
 			return nil, err
 		}
+		b.Truncate(b.Len() - 1) // the encoder's line feed
 		b.WriteByte(':')
 		if err := enc.Encode(m.value); err != nil {
 			return nil, err
 		}
+		b.Truncate(b.Len() - 1)
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil

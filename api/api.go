@@ -134,7 +134,7 @@ func newServer(c Config) *server {
 	s.router.NotFound(s.pathUnknown)
 	s.router.MethodNotAllowed(s.methodUnknown)
 	s.api = humachi.New(s.router, description(s.version))
-	s.api.UseMiddleware(s.oneOfEach)
+	s.api.UseMiddleware(s.checkParameters)
 	s.routes()
 	s.describeSchemas()
 	return s

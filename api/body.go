@@ -59,7 +59,7 @@ func openStream(ctx huma.Context) (stream, *Problem) {
 	if err != nil {
 		return stream{}, problemOf(&unpackError{encoding, err}, "body")
 	}
-	return stream{format, &unpackedBody{encoding, unpacked}, raw, func() { unpacked.Close() }}, nil
+	return stream{format, &unpackedBody{encoding: encoding, r: unpacked, sent: raw}, raw, func() { unpacked.Close() }}, nil
 }
 
 // formatOf is the format of a media type; that of a request without one is JSON.
@@ -82,6 +82,7 @@ func formatOf(contentType string) (wire.Format, *Problem) {
 // the context of a request whose connection fails, and that may be noticed before.
 type sentBody struct {
 	r      io.Reader
+	bytes  int64 // read so far
 	failed atomic.Pointer[Problem]
 }
 
@@ -90,6 +91,7 @@ func (b *sentBody) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := b.r.Read(p)
+	b.bytes += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		p := cutOff(err)
 		b.failed.CompareAndSwap(nil, p)
@@ -124,14 +126,27 @@ func (e *unpackError) Unwrap() error {
 	return malformed.problem("the body can't be unpacked as %s: %v", e.encoding, e.err)
 }
 
-// unpackedBody tells errors of decompressing a body from those of recording it.
+// A body that unpacks into more than freeUnpacked may unpack into maxRatio times what was sent of it. Gzip
+// reaches about that at most, and events, each with an id of its own, a tenth; zstd can make hours of work
+// out of a megabyte.
+const (
+	freeUnpacked = 64 << 20
+	maxRatio     = 1100
+)
+
+// unpackedBody tells errors of decompressing a body from those of recording it, and bounds what comes out.
 type unpackedBody struct {
 	encoding string
 	r        io.Reader
+	sent     *sentBody
+	bytes    int64 // came out
 }
 
 func (b *unpackedBody) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
+	if b.bytes += int64(n); b.bytes > freeUnpacked && b.bytes/maxRatio > b.sent.bytes {
+		return 0, tooLarge.problem("the body unpacks into more than %d times its length: no events look like that", maxRatio)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, &unpackError{b.encoding, err}
 	}

@@ -136,8 +136,9 @@ func problemOf(err error, where string) *Problem {
 	}
 	if e, ok := errors.AsType[*export.NotFrozenError](err); ok {
 		p := notFrozen.problem("%s", e.Error())
-		at := e.Available.UTC()
-		p.AvailableFrom, p.retryAfter = &at, retryAt(at, e.Now)
+		if at := e.Available.UTC(); at.Year() <= 9999 { // others have no spelling in RFC 3339
+			p.AvailableFrom, p.retryAfter = &at, retryAt(at, e.Now)
+		}
 		return p
 	}
 	if e, ok := errors.AsType[*billing.TermsError](err); ok {
@@ -241,7 +242,13 @@ func ofFramework(ctx huma.Context, _ string, v any) (any, error) {
 			if e == nil {
 				continue
 			}
-			p.Errors = append(p.Errors, FieldDetail{Location: e.Location, Message: e.Message, Value: shorten(e.Value)})
+			if len(p.Errors) == maxErrors {
+				break
+			}
+			p.Errors = append(p.Errors, FieldDetail{Location: shorten(e.Location), Message: shortened(e.Message, 512), Value: shorten(e.Value)})
+		}
+		if strings.HasPrefix(v.Detail, "request body is too large") { // it counts one byte more than there may be
+			p.Detail = "the body is larger than it may be; nothing of it was done"
 		}
 		if v.Detail == "cannot read request body" { // an error of the connection, not of the server
 			p = malformed.problem("the body broke off")
@@ -254,6 +261,17 @@ func ofFramework(ctx huma.Context, _ string, v any) (any, error) {
 		return p, nil
 	}
 	return v, nil
+}
+
+// maxErrors is how many of the framework's errors an answer lists.
+const maxErrors = 20
+
+// shortened cuts a text that the framework made, of which what was sent may be a part.
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // shorten shows a value that was sent, in at most 80 bytes.

@@ -147,8 +147,13 @@ func (s *server) enter(held bool) (leave func(), err error) {
 	}, nil
 }
 
-// firstByte is the first byte of a JSON text that isn't a space. It isn't taken off the body.
+// firstByte is the first byte of a JSON text that isn't a space, nor of a byte order mark. It isn't taken
+// off the body.
 func firstByte(body *bufio.Reader) (byte, error) {
+	const mark = "\xef\xbb\xbf"
+	if head, _ := body.Peek(len(mark)); string(head) == mark { // an error comes again with the next byte
+		_, _ = body.Discard(len(mark))
+	}
 	for {
 		c, err := body.ReadByte()
 		switch {
@@ -213,7 +218,7 @@ func (s *server) appendOne(ctx context.Context, event ledger.Event) (*recordEven
 	o := outcomes[0]
 	out := &recordEventsOut{
 		Status:   http.StatusCreated,
-		Location: "/v1/events/" + url.PathEscape(event.Source) + "/" + url.PathEscape(event.ID),
+		Location: "/v1/events/" + segment(event.Source) + "/" + segment(event.ID),
 		Body:     EventOutcome{Status: o.Status, Source: event.Source, ID: event.ID, Position: o.Position},
 	}
 	switch o.Status {
@@ -232,6 +237,14 @@ func (s *server) appendOne(ctx context.Context, event ledger.Event) (*recordEven
 		return nil, fmt.Errorf("an event was neither recorded nor refused with a reason: %w", ledger.ErrCorrupt)
 	}
 	return nil, o.Err
+}
+
+// segment is a name as a segment of a path. Clients would resolve . and .. before they ask.
+func segment(name string) string {
+	if name == "." || name == ".." {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
 }
 
 // intake records the events of one request.

@@ -8,7 +8,7 @@ import (
 
 func (s *server) recordEventsDoc() doc {
 	return doc{
-		id: "record-events", tag: tagRecord, summary: "Record events",
+		id: "record-events", tag: tagRecord, packed: true, summary: "Record events",
 		text: `The body is one event, an array of events, or a stream of them as NDJSON or CSV; it may be compressed (Content-Encoding gzip or zstd). Streams have no limit.
 
 **One event** (a JSON object): 201 if it is recorded now, 200 if it was recorded before with the same content, 409 if its identity or its place in the stream is taken by other content, 422 if it breaks a rule.

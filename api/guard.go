@@ -12,7 +12,9 @@ import (
 )
 
 // guard refuses what a browser was tricked into: requests that name another host (a site whose name
-// was made to point here), and writing requests that another site's page sends.
+// was made to point here), writing requests that another site's page sends, and reading ones that it
+// sends without a person following a link: the page can't see their answers, but they cost, and pulls of
+// files are noted.
 func (s *server) guard(next http.Handler) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -24,6 +26,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		probe := r.URL.Path == "/healthz" || r.URL.Path == "/readyz" // asked by address, whatever the address
 		if !probe && !s.serves(r.Host) {
 			s.writeProblem(w, r, misdirected.problem("this server was not set up for the host %q; serve can be told to accept it", shorten(r.Host)))
@@ -33,8 +36,22 @@ func (s *server) guard(next http.Handler) http.Handler {
 			s.writeProblem(w, r, malformed.problem("the query string can't be read: %v", err))
 			return
 		}
+		if !probe && embedded(r) {
+			s.writeProblem(w, r, forbidden.problem("a page of another site sent this request through a browser"))
+			return
+		}
 		guarded.ServeHTTP(w, r)
 	})
+}
+
+// embedded reports that a browser reads on behalf of another site's page, and not because a person goes
+// to an address. Programs that aren't browsers send no such headers.
+func embedded(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
+	}
+	return false
 }
 
 // serves reports whether a request may name the host: a loopback name or address, or one of Config.Hosts.

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"deltaledger/ledger/canonical"
 )
 
 // strictJSON is the JSON of small request bodies and of all answers. It refuses keys given twice,
@@ -19,8 +20,8 @@ func strictJSON() huma.Format {
 }
 
 func unmarshalStrictly(data []byte, v any) error {
-	if !utf8.Valid(data) {
-		return errors.New("must be UTF-8")
+	if _, err := canonical.Append(nil, data, canonical.Limits{}); err != nil {
+		return fmt.Errorf("must be readable JSON: %w", err)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()

@@ -125,7 +125,7 @@ func TestAggregate(t *testing.T) {
 		t.Errorf("%s", d.body)
 	}
 	for query, location := range map[string]string{
-		"": "query.measure", "?measure=amuont": "query.measures", "?measure=amount&by=count": "query.by", "?measure=amount&zone=Mars/Base": "query.zone",
+		"": "query.measure", "?measure=amuont": "query.measure", "?measure=amount&by=count": "query.by", "?measure=amount&zone=Mars/Base": "query.zone",
 		"?measure=amount&format=xml": "query.format", "?measure=amount&limit=0": "query.limit",
 	} {
 		if b := s.want(s.get("/v1/aggregates"+query), 422); b.at(t, "errors.0.location") != location {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -25,6 +27,7 @@ type doc struct {
 	example json.RawMessage   // of a JSON request body
 	maxBody int64             // bytes of a JSON request body; 0: 64 KiB
 	work    work              // what it takes of the server
+	packed  bool              // its body may be compressed
 }
 
 const maxJSONBody = 64 << 10
@@ -44,6 +47,9 @@ func route[I, O any](s *server, pattern string, d doc, handler func(context.Cont
 		BodyReadTimeout: -1,              // bodyReader has the timeout, and takes it back when the body was read
 	}
 	op.SkipValidateBody = d.body != nil // the service reads it, and says more of what is wrong
+	if !d.packed {
+		op.Middlewares = append(op.Middlewares, s.refusePacked)
+	}
 	if d.maxBody > 0 {
 		op.MaxBodyBytes = d.maxBody + 1
 	}
@@ -114,33 +120,48 @@ func operationAt(o *huma.OpenAPI, method, path string) *huma.Operation {
 	panic("api: no route is described for " + method + " " + path)
 }
 
-// oneOfEach refuses parameters that the framework would read past: given twice where one is meant, or
-// given without a value. An answer to another question than the one meant is worse than none.
-func (s *server) oneOfEach(ctx huma.Context, next func(huma.Context)) {
+// checkParameters refuses parameters that the framework would read past: given twice where one is meant,
+// given without a value, or holding what no text in the ledger holds. An answer to another question than
+// the one meant is worse than none.
+func (s *server) checkParameters(ctx huma.Context, next func(huma.Context)) {
 	address := ctx.URL()
 	query := address.Query()
 	var p *Problem
 	for _, param := range ctx.Operation().Parameters {
-		values := query[param.Name]
-		if param.In != "query" || len(values) == 0 {
-			continue
+		var values []string
+		switch param.In {
+		case "query":
+			values = query[param.Name]
+		case "path":
+			values = []string{ctx.Param(param.Name)}
 		}
 		message := ""
 		switch {
 		case len(values) > 1 && (param.Explode == nil || !*param.Explode):
 			message = "must be given once"
-		case len(values) == 1 && values[0] == "":
+		case param.In == "query" && len(values) == 1 && values[0] == "":
 			message = "has no value: give one, or leave the parameter out"
+		case slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) || strings.ContainsRune(v, 0) }):
+			message = "must be valid UTF-8 without the character NUL"
 		default:
 			continue
 		}
 		if p == nil {
 			p = invalid.problem("%s: %s", param.Name, message)
 		}
-		p.Errors = append(p.Errors, FieldDetail{Location: "query." + param.Name, Message: message})
+		p.Errors = append(p.Errors, FieldDetail{Location: param.In + "." + param.Name, Message: message})
 	}
 	if p != nil {
 		s.answerProblem(ctx, p)
+		return
+	}
+	next(ctx)
+}
+
+// refusePacked refuses a compressed body where none is read.
+func (s *server) refusePacked(ctx huma.Context, next func(huma.Context)) {
+	if encoding := ctx.Header("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		s.answerProblem(ctx, unsupported.problem("Content-Encoding %s is not supported here: send the body as it is", shorten(encoding)))
 		return
 	}
 	next(ctx)
