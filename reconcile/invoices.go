@@ -24,6 +24,7 @@ type invoiceLine struct {
 	currency   string
 	total      decimal.Decimal // of the invoice
 	pinned     int64           // events that the invoice says it pins
+	counts     *uuid.UUID      // the invoice that it takes the place of, if that counts all the same
 	charge     string
 	definition []byte
 	origin     time.Time
@@ -38,7 +39,8 @@ type invoiceLine struct {
 
 // The invoices to look at: those written since the run before, and those with an open finding.
 const sqlInvoiceLines = `
-SELECT i.account, i.id, i.currency, i.total, i.events, l.charge, l.definition, l.origin_start, l.events, l.counted, l.added,
+SELECT i.account, i.id, i.currency, i.total, i.events,
+       CASE WHEN NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = i.account AND v.invoice_id = i.rebills) THEN i.rebills END, l.charge, l.definition, l.origin_start, l.events, l.counted, l.added,
        l.before, l.before_counted, l.billed, l.exact, l.amount
 FROM billing.invoices i
 LEFT JOIN billing.invoice_lines l ON l.account = i.account AND l.invoice_id = i.id
@@ -131,7 +133,7 @@ func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
 			events, counted, beforeCounted       *int64
 			added, before, billed, exact, amount decimal.NullDecimal
 		)
-		err = row.Scan(&l.account, &l.invoice, &l.currency, &l.total, &l.pinned, &charge, &l.definition, &origin, &events, &counted, &added,
+		err = row.Scan(&l.account, &l.invoice, &l.currency, &l.total, &l.pinned, &l.counts, &charge, &l.definition, &origin, &events, &counted, &added,
 			&before, &beforeCounted, &billed, &exact, &amount)
 		if err != nil || charge == nil { // an invoice without lines
 			return l, err
@@ -186,6 +188,9 @@ func compareInvoice(lines []invoiceLine, pins []pinnedSum, measures []string) (w
 	}
 	if !total.Equal(lines[0].total) {
 		wrong = append(wrong, fmt.Sprintf("its total is %s, its lines add up to %s", lines[0].total, total))
+	}
+	if other := lines[0].counts; other != nil {
+		wrong = append(wrong, fmt.Sprintf("it takes the place of invoice %s, which isn't void: events are billed twice", other))
 	}
 	if pinned != lines[0].pinned {
 		wrong = append(wrong, fmt.Sprintf("it says that it pins %d events, and pins %d", lines[0].pinned, pinned))

@@ -167,13 +167,24 @@ func TestTamperedBooksAreFound(t *testing.T) {
 		"a total is changed":      {"invoices", "UPDATE billing.invoices SET total = total - 5 WHERE account = 'acme'", []string{"invoice"}},
 		"a line is gone":          {"invoice_lines", "DELETE FROM billing.invoice_lines WHERE account = 'acme'", []string{"invoice"}},
 		"an invoice pins nothing": {"pins", "DELETE FROM billing.pins WHERE account = 'acme'", []string{"unbilled", "invoice"}},
+		"a void is gone":          {"voids", "DELETE FROM billing.voids", []string{"invoice"}},
 		"a number is gone":        {"invoice_numbers", "DELETE FROM billing.invoice_numbers WHERE number = 1", []string{"numbers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := open(t)
-			k.record(sale("acme", 1, 1, "sold", "10"), sale("acme", 1, 2, "sold", "2.50"), sale("globex", 1, 1, "sold", "-3"))
+			k.record(sale("acme", 1, 1, "sold", "10"), sale("acme", 1, 2, "sold", "2.50"), sale("globex", 1, 1, "sold", "-3"), sale("initech", 1, 1, "sold", "7"))
 			k.close("2026-01-31")
+			if c.table == "voids" {
+				page, err := k.b.List(t.Context(), billing.InvoiceQuery{Account: "initech"})
+				if err != nil || len(page.Invoices) != 1 {
+					t.Fatalf("%d invoices: %v", len(page.Invoices), err)
+				}
+				r := billing.VoidRequest{Invoice: page.Invoices[0].ID.String(), Outcome: billing.Rebill, Why: "wrong address", By: "kim"}
+				if _, err := k.b.Void(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+			}
 			k.tamper(fmt.Sprintf(off+c.sql+on, c.table))
 			k.want(k.run(true), 0, 0, c.checks...)
 			k.want(k.run(true), 0, 0, c.checks...) // still open, found once
