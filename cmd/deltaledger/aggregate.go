@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"deltaledger/ledger"
 )
@@ -54,8 +55,21 @@ func (c *aggregateCmd) Run(ctx context.Context, s *session) error {
 		if r.More {
 			s.warn("there are more groups: these are the first %d", limit)
 		}
+		for _, key := range unused(r) {
+			s.say("no event here has a value of %s", strconv.Quote(key))
+		}
 		return s.show(groups(r), groupTable(r))
 	})
+}
+
+// unused are the keys of which no group has a value. A dimension isn't declared, so a wrong name is no error.
+func unused(r ledger.AggregateResult) (keys []string) {
+	for k, name := range r.By {
+		if len(r.Rows) > 0 && !r.More && !slices.ContainsFunc(r.Rows, func(row ledger.AggregateRow) bool { return row.Key[k] != nil }) {
+			keys = append(keys, name)
+		}
+	}
+	return keys
 }
 
 // groups are the rows of an aggregate, each an object with its keys, its measures and its count.

@@ -300,6 +300,17 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// TestMisspelledKey: a dimension isn't declared, so a wrong name is no error, but it is named.
+func TestMisspelledKey(t *testing.T) {
+	t.Parallel()
+	p := newProgram(t)
+	p.must("ingest", p.file("e.csv", shopCSV))
+	r := p.run("aggregate", "--measure", "quantity", "--by", "country,contry")
+	if r.code != exitDone || !strings.Contains(r.stderr, `no event here has a value of "contry"`) || strings.Contains(r.stderr, `"country"`) {
+		t.Errorf("exit code %d: %s", r.code, r.stderr)
+	}
+}
+
 // TestEveryCommandHasHelp: a plain sentence for every command, argument and flag.
 func TestEveryCommandHasHelp(t *testing.T) {
 	t.Parallel()
