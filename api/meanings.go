@@ -105,6 +105,7 @@ func meanings() map[string]map[string]string {
 			"number":      "Absent until it is issued",
 			"cycle_start": "UTC",
 			"cycle_end":   "Exclusive (UTC)",
+			"zone":        "IANA time zone of the terms that the cycle was closed by: it begins and ends on a date there",
 			"stream":      "source/stream, where each stream has an invoice of its own",
 			"status":      "ready (no number yet), issued, sent, part-paid, paid or void",
 			"total":       "The sum of the lines",

@@ -34,6 +34,7 @@ type Invoice struct {
 	Status     Status     `json:"status"`
 	CycleStart time.Time  `json:"cycle_start"`
 	CycleEnd   time.Time  `json:"cycle_end"` // exclusive
+	Zone       string     `json:"zone"`      // IANA name; the cycle is one of its dates, by the terms that it was closed by
 	Currency   string     `json:"currency"`
 	Stream     string     `json:"stream,omitempty"` // source/stream, where each stream has an invoice
 	Total      Money      `json:"total"`
@@ -97,10 +98,12 @@ type invoiceCursor struct {
 const selectInvoice = `
 SELECT i.id, n.series, n.number, i.account,
        CASE WHEN v.invoice_id IS NOT NULL THEN 'void' WHEN s.status IS NOT NULL THEN s.status WHEN n.number IS NOT NULL THEN 'issued' ELSE 'ready' END,
-       i.cycle_start, i.cycle_end, i.currency, COALESCE(i.stream, ''), i.total, i.events,
-       i.rebills, (SELECT r.id FROM billing.invoices r WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.rebills = i.id),
+       i.cycle_start, i.cycle_end, COALESCE(t.terms ->> 'zone', (SELECT g.reporting_zone FROM ledger.settings g)),
+       i.currency, COALESCE(i.stream, ''), i.total, i.events, i.rebills, (SELECT r.id FROM billing.invoices r WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.rebills = i.id),
        COALESCE(v.outcome, ''), COALESCE(v.why, ''), v.voided_at, i.watermark, i.position, i.created_at, n.issued_at
 FROM billing.invoices i
+JOIN billing.cycles c ON c.account = i.account AND c.starts_at = i.cycle_start
+LEFT JOIN billing.terms t ON t.n = c.terms
 LEFT JOIN billing.invoice_numbers n ON n.account = i.account AND n.invoice_id = i.id
 LEFT JOIN billing.voids v ON v.account = i.account AND v.invoice_id = i.id
 LEFT JOIN LATERAL (
@@ -196,7 +199,7 @@ func scanInvoice(row pgx.CollectableRow) (Invoice, error) {
 	var v Invoice
 	var series *string
 	var number *int64
-	err := row.Scan(&v.ID, &series, &number, &v.Account, &v.Status, &v.CycleStart, &v.CycleEnd, &v.Currency, &v.Stream,
+	err := row.Scan(&v.ID, &series, &number, &v.Account, &v.Status, &v.CycleStart, &v.CycleEnd, &v.Zone, &v.Currency, &v.Stream,
 		&v.Total.Amount, &v.Events, &v.Rebills, &v.RebilledBy, &v.Outcome, &v.Why, &v.VoidedAt,
 		&v.Watermark, &v.Position, &v.CreatedAt, &v.IssuedAt)
 	if err != nil {

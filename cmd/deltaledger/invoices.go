@@ -48,8 +48,8 @@ func (c *invoicesListCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		page.Invoices = orNone(page.Invoices)
-		t := invoiceTable(a.ledger.Zone(), page.Invoices...)
-		t.note = fmt.Sprintf("%s; cycles are in %s", plural(len(page.Invoices), "invoice"), a.ledger.Zone())
+		t := invoiceTable(page.Invoices...)
+		t.note = plural(len(page.Invoices), "invoice")
 		if page.Next != "" {
 			t.note += "\nnext page: --cursor " + page.Next
 			if s.Output == outputCSV {
@@ -75,13 +75,25 @@ func instant(flag, value string, zone *time.Location) (time.Time, error) {
 	return at.UTC(), nil
 }
 
-func invoiceTable(zone *time.Location, list ...billing.Invoice) table {
+// zoneOf is where the dates of an invoice are dates. A zone that this machine's zone data doesn't know is
+// shown in UTC.
+func zoneOf(v billing.Invoice) *time.Location {
+	zone, err := time.LoadLocation(v.Zone)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// invoiceTable shows each cycle by dates of its own zone.
+func invoiceTable(list ...billing.Invoice) table {
 	t := table{columns: []column{
-		text("number"), text("id"), text("account"), text("status"), text("cycle_start"), text("cycle_end"), text("stream"),
+		text("number"), text("id"), text("account"), text("status"), text("cycle_start"), text("cycle_end"), text("zone"), text("stream"),
 		number("total"), text("currency"), number("events"), text("rebills"), text("rebilled_by"),
 	}}
 	for _, v := range list {
-		t.add(v.Number, v.ID.String(), v.Account, string(v.Status), day(v.CycleStart, zone), day(v.CycleEnd, zone), v.Stream,
+		zone := zoneOf(v)
+		t.add(v.Number, v.ID.String(), v.Account, string(v.Status), day(v.CycleStart, zone), day(v.CycleEnd, zone), zone.String(), v.Stream,
 			v.Total.String(), v.Currency, fmt.Sprint(v.Events), or(v.Rebills), or(v.RebilledBy))
 	}
 	return t
@@ -99,7 +111,7 @@ func (c *invoicesShowCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		v.Lines = orNone(v.Lines)
-		zone := a.ledger.Zone()
+		zone := zoneOf(v)
 		t, err := lineTable(ctx, a, v)
 		if err != nil {
 			return err
@@ -123,7 +135,7 @@ func lineTable(ctx context.Context, a *app, v billing.Invoice) (table, error) {
 		number("line"), text("charge"), text("price"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice"),
 		number("events"), number("before"), number("added"), number("exact"), number("billed"), number("amount"), text("currency"),
 	}}
-	zone := a.ledger.Zone()
+	zone := zoneOf(v)
 	numbers := map[uuid.UUID]string{}
 	for _, l := range v.Lines {
 		charge, err := billing.ParseCharge(l.Definition)
@@ -169,7 +181,11 @@ func (c *invoicesEventsCmd) Run(ctx context.Context, s *session) error {
 			number("position"), text("occurred_at"), text("recorded_at"), text("origin_start"), text("source"), text("id"), text("stream"), number("seqn"),
 			text("type"), text("kind"), number("amount"), text("currency"), number("quantity"),
 		}}
-		zone := a.ledger.Zone()
+		v, err := a.billing.Show(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		zone := zoneOf(v)
 		cells := func(e billing.PinnedEvent) []string {
 			return []string{
 				fmt.Sprint(e.Position), stamp(e.OccurredAt), stamp(e.RecordedAt), day(e.OriginStart, zone), e.Source, e.ID, e.Stream, or(e.Seqn),

@@ -126,6 +126,9 @@ func tourBilling(t *testing.T, p *program) {
 	if r.Cycles != 3 || r.Invoices != 3 || r.Pinned != 5 || r.Late != 0 || r.Totals["USD"] != "71.01" || r.Totals["EUR"] != "0.30" {
 		t.Errorf("close: %+v", r)
 	}
+	if out := p.must("invoices", "list", "--account", "acme"); !strings.Contains(out, "2025-01-01   2025-02-01  America/New_York") {
+		t.Errorf("cycles aren't shown by the dates of their zone:\n%s", out)
+	}
 	if strings.Join(r.Frozen, " ") != "2025-01 2025-02" {
 		t.Errorf("frozen: %v", r.Frozen)
 	}
