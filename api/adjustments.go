@@ -37,7 +37,11 @@ func (s *server) recordAdjustments(ctx context.Context, in *recordAdjustmentsIn)
 	if in.broken != nil {
 		return nil, in.broken
 	}
-	defer in.stream.close()
+	done, err := s.unpack(ctx, &in.stream)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	leave, err := s.enter(true)
 	if err != nil {
 		return nil, err

@@ -45,7 +45,8 @@ type Config struct {
 	// Streams is how many requests of many events are served at once; more are told to come again. One
 	// in eight of them, at least one, may be atomic or ask for each outcome, for which it is held in
 	// memory. One in four of them, and one in thirty-two of those that are held, at least one, may be
-	// larger than a mebibyte; others are read on when it is their turn. 0: 64.
+	// larger than a mebibyte; others are read on when it is their turn. Half as many requests may be
+	// compressed. 0: 64.
 	Streams int
 	// Patience is how long a request waits where as many of its kind as there may be are under way. 0: 5
 	// seconds.
@@ -72,6 +73,7 @@ type server struct {
 	streams     chan struct{} // a place for each request of many events
 	held        chan struct{} // a place for each of those that is held in memory
 	large       places        // a place for each of those that isn't small
+	packed      places        // a place for each body that is compressed
 	largeHeld   places        // a place for each of the held ones that isn't small
 	places      [works]places // for everything else that takes long
 	patience    time.Duration
@@ -128,6 +130,7 @@ func newServer(c Config) *server {
 		connections = int(c.Ledger.Pool().Config().MaxConns)
 	}
 	s.places = newPlaces(connections)
+	s.packed = make(places, max(1, c.Streams/2))
 	s.large, s.largeHeld = make(places, max(1, c.Streams/4)), make(places, max(1, c.Streams/32))
 	s.streams, s.held = make(chan struct{}, c.Streams), make(chan struct{}, max(1, c.Streams/8))
 	s.router.Use(middleware.GetHead)

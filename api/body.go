@@ -18,12 +18,12 @@ import (
 	"deltaledger/ledger/wire"
 )
 
-// stream is the body of a request that is read while it arrives, decompressed.
+// stream is the body of a request that is read while it arrives.
 type stream struct {
-	format wire.Format
-	body   io.Reader
-	sent   *sentBody // what body reads from
-	close  func()
+	format   wire.Format
+	encoding string    // gzip or zstd; empty: the body is read as it is
+	body     io.Reader // decompressed, once unpack was called
+	sent     *sentBody // what body reads from
 }
 
 // openStream looks at the headers of a request and prepares to read its body.
@@ -32,34 +32,66 @@ func openStream(ctx huma.Context) (stream, *Problem) {
 	if p != nil {
 		return stream{}, p
 	}
-	raw := &sentBody{r: ctx.BodyReader()}
+	sent := &sentBody{r: ctx.BodyReader()}
 	encoding := strings.ToLower(strings.TrimSpace(ctx.Header("Content-Encoding")))
 	switch encoding {
 	case "", "identity":
-		return stream{format, raw, raw, func() {}}, nil
-	case "gzip", "x-gzip", "zstd":
+		encoding = ""
+	case "x-gzip":
+		encoding = "gzip"
+	case "gzip", "zstd":
 	default:
 		p := unsupported.problem("Content-Encoding %s is not supported: send gzip, zstd, or the body as it is", shorten(encoding))
 		p.acceptedEncodings = true
 		return stream{}, p
 	}
-	buffered := bufio.NewReaderSize(raw, 4<<10)
+	return stream{format: format, encoding: encoding, body: sent, sent: sent}, nil
+}
+
+// zstdWindow is what RFC 9659 lets a client use over HTTP, and so most of the memory that a compressed
+// body takes.
+const zstdWindow = 8 << 20
+
+// unpack makes the body of st read decompressed. It takes a place, because a few bytes from a client make
+// a decompressor take megabytes; done gives both back.
+func (s *server) unpack(ctx context.Context, st *stream) (done func(), err error) {
+	if st.encoding == "" {
+		return func() {}, nil
+	}
+	leave, err := s.packed.take(ctx, s.patience)
+	if err != nil {
+		return nil, err
+	}
+	unpacked, err := st.decompress()
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	st.body = &unpackedBody{encoding: st.encoding, r: unpacked, sent: st.sent}
+	return func() {
+		unpacked.Close()
+		leave()
+	}, nil
+}
+
+func (st *stream) decompress() (io.ReadCloser, error) {
+	buffered := bufio.NewReaderSize(st.body, 4<<10)
 	head, err := buffered.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return stream{}, problemOf(err, "body")
+		return nil, err
 	}
 	magic := "\x1f\x8b" // of gzip
-	if encoding == "zstd" {
+	if st.encoding == "zstd" {
 		magic = "\x28\xb5\x2f\xfd"
 	}
 	if !bytes.HasPrefix(head, []byte(magic)) {
-		return stream{}, malformed.problem("the body isn't %s, as Content-Encoding says", encoding)
+		return nil, malformed.problem("the body isn't %s, as Content-Encoding says", st.encoding)
 	}
-	unpacked, err := wire.Decompress(buffered)
+	unpacked, err := wire.DecompressWithin(buffered, zstdWindow)
 	if err != nil {
-		return stream{}, problemOf(&unpackError{encoding, err}, "body")
+		return nil, &unpackError{st.encoding, err}
 	}
-	return stream{format, &unpackedBody{encoding: encoding, r: unpacked, sent: raw}, raw, func() { unpacked.Close() }}, nil
+	return unpacked, nil
 }
 
 // formatOf is the format of a media type; that of a request without one is JSON.

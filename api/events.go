@@ -76,7 +76,11 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 	if in.broken != nil {
 		return nil, in.broken
 	}
-	defer in.stream.close()
+	done, err := s.unpack(ctx, &in.stream)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if len(in.PayloadColumns) > 0 && in.stream.format != wire.CSV {
 		return nil, inQuery("payload_columns", strings.Join(in.PayloadColumns, ","), "is for text/csv alone: in JSON the payload has a field of its own")
 	}

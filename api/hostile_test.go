@@ -171,3 +171,14 @@ func TestManyRunsAtOnce(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestWindowOfZstd: how far back a frame may refer decides how much memory a few bytes can take.
+func TestWindowOfZstd(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	for exponent, status := range map[byte]int{13: 200, 14: 400, 15: 400} { // 8, 16 and 32 MiB
+		frame := "\x28\xb5\x2f\xfd\x00" + string(rune(exponent<<3)) + "\x11\x00\x00[]"
+		a := s.do(http.MethodPost, "/v1/events", strings.NewReader(frame), "Content-Type", "application/json", "Content-Encoding", "zstd")
+		s.want(a, status)
+	}
+}

@@ -20,7 +20,10 @@ const maxWindow = 32 << 20
 //
 // What comes out is made while it is read: a small file that unpacks into a huge one takes time, not
 // memory. A zstd stream that wants a window of more than 32 MiB gives an error.
-func Decompress(r io.Reader) (io.ReadCloser, error) {
+func Decompress(r io.Reader) (io.ReadCloser, error) { return DecompressWithin(r, maxWindow) }
+
+// DecompressWithin is Decompress with another limit to the window of zstd, in bytes.
+func DecompressWithin(r io.Reader, window uint64) (io.ReadCloser, error) {
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	head, err := buffered.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -35,7 +38,7 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 		return z, nil
 	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxWindow))
+			zstd.WithDecoderMaxWindow(window))
 		if err != nil {
 			return nil, fmt.Errorf("read zstd: %w", err)
 		}
