@@ -158,12 +158,12 @@ func (e *unpackError) Unwrap() error {
 	return malformed.problem("the body can't be unpacked as %s: %v", e.encoding, e.err)
 }
 
-// A body that unpacks into more than freeUnpacked may unpack into maxRatio times what was sent of it. Gzip
-// reaches about that at most, and events, each with an id of its own, a tenth; zstd can make hours of work
-// out of a megabyte.
+// A body that unpacks into more than freeUnpacked may unpack into maxRatio times what was sent of it. Events,
+// each with an id of its own, stay far below; white space and repetitions make minutes of work out of a
+// megabyte, and hours with zstd.
 const (
 	freeUnpacked = 64 << 20
-	maxRatio     = 1100
+	maxRatio     = 250
 )
 
 // unpackedBody tells errors of decompressing a body from those of recording it, and bounds what comes out.
