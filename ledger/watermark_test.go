@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -147,7 +148,7 @@ func TestClockThatWasSetBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taker.Rollback(context.Background())
+	defer func() { _ = taker.Rollback(context.Background()) }()
 	var w ledger.Watermark
 	if err := taker.QueryRow(t.Context(), `SELECT last_position, taken_at FROM ledger.begin_watermark()`).Scan(&w.Position, &w.TakenAt); err != nil {
 		t.Fatal(err)
@@ -228,5 +229,18 @@ func TestAsOf(t *testing.T) {
 		if got, err := l.AsOf(t.Context(), text); !errors.Is(err, ledger.ErrInvalid) {
 			t.Errorf("as of %q: %+v, %v", text, got, err)
 		}
+	}
+}
+
+func TestSequenceThatWasSetBackIsNoticed(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	appendAll(t, l, sales("o1", 30)...)
+	if _, err := l.TakeWatermark(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	one[int64](t, db, `SELECT setval('ledger.position_seq', 10)`)
+	if w, err := l.TakeWatermark(t.Context()); err == nil || !strings.Contains(err.Error(), "was set back") {
+		t.Errorf("watermark %+v, %v", w, err)
 	}
 }

@@ -281,6 +281,11 @@ BEGIN
     END IF;
     PERFORM setval('ledger.taken_seq', (extract(epoch FROM taken_at) * 1000000)::bigint);
     last_position := COALESCE(pg_sequence_last_value('ledger.position_seq'), 0);
+    -- Then positions are given out twice, and what was said as of the watermark is no longer so.
+    IF last_position < (SELECT w.position FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1) THEN
+        RAISE EXCEPTION 'the last position is %, but a watermark says that more were given out: the sequence was set back', last_position
+            USING ERRCODE = 'data_corrupted', HINT = 'Stop recording, and set ledger.position_seq above every position that is stored.';
+    END IF;
 END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION ledger.begin_watermark() FROM PUBLIC;

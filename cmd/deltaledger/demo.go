@@ -129,16 +129,16 @@ func (t *story) run(ctx context.Context, st step) error {
 	if t.s.Output != outputTable {
 		return err
 	}
-	fmt.Fprintf(t.s.out, "\n%d. %s\n", len(t.chapters), c.Title)
+	_, _ = fmt.Fprintf(t.s.out, "\n%d. %s\n", len(t.chapters), c.Title)
 	for _, line := range c.Lines {
-		fmt.Fprintf(t.s.out, "   %s\n", line)
+		_, _ = fmt.Fprintf(t.s.out, "   %s\n", line)
 	}
 	for _, k := range c.Checks {
 		mark := "held:  "
 		if !k.Held {
 			mark = "BROKEN:"
 		}
-		fmt.Fprintf(t.s.out, "   %s %s\n", mark, k.What)
+		_, _ = fmt.Fprintf(t.s.out, "   %s %s\n", mark, k.What)
 	}
 	return errors.Join(err, t.s.flush())
 }
@@ -161,7 +161,7 @@ func (t *story) end() error {
 		}
 	}
 	if t.s.Output == outputTable {
-		fmt.Fprintf(t.s.out, "\n%d checks held, %d did not.\n", held, broken)
+		_, _ = fmt.Fprintf(t.s.out, "\n%d checks held, %d did not.\n", held, broken)
 	} else if err := t.s.show(map[string]any{"steps": t.chapters, "held": held, "broken": broken}, rows); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func published(t *testing.T) map[string]int {
 	if err != nil {
 		t.Fatalf("open the published list: %v", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	list := map[string]int{}
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {

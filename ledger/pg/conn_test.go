@@ -25,7 +25,7 @@ func proxy(t *testing.T, db *pgtest.DB) (url string, cut func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
+	t.Cleanup(func() { _ = listener.Close() })
 	var mu sync.Mutex
 	var open []net.Conn
 	go func() {
@@ -36,26 +36,31 @@ func proxy(t *testing.T, db *pgtest.DB) (url string, cut func()) {
 			}
 			server, err := net.Dial(network, address)
 			if err != nil {
-				client.Close()
+				_ = client.Close()
 				continue
 			}
 			mu.Lock()
 			open = append(open, client, server)
 			mu.Unlock()
-			go io.Copy(server, client)
-			go io.Copy(client, server)
+			for _, way := range [][2]net.Conn{{server, client}, {client, server}} {
+				go func() { _, _ = io.Copy(way[0], way[1]) }() // until either is cut
+			}
 		}
 	}()
 	cut = func() {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, c := range open {
-			c.Close()
+			_ = c.Close()
 		}
 	}
 	t.Cleanup(cut)
-	url = fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=%s sslmode=disable",
-		listener.Addr().(*net.TCPAddr).Port, cfg.User, cfg.Password, cfg.Database)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	url = fmt.Sprintf("host=127.0.0.1 port=%s user=%s password='%s' dbname=%s sslmode=disable",
+		port, cfg.User, cfg.Password, cfg.Database)
 	return url, cut
 }
 
