@@ -14,6 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"deltaledger/export"
 	"deltaledger/ledger"
 )
 
@@ -110,7 +111,7 @@ func writeGroupsCSV(w io.Writer, r ledger.AggregateResult) error {
 	out := csv.NewWriter(w)
 	var header []string
 	for _, name := range slices.Concat(r.By, r.Measures) {
-		header = append(header, formulaSafe(name))
+		header = append(header, export.Guard(name))
 	}
 	if err := out.Write(append(header, "count")); err != nil {
 		return err
@@ -120,7 +121,7 @@ func writeGroupsCSV(w io.Writer, r ledger.AggregateResult) error {
 		for _, key := range row.Key {
 			cell := ""
 			if key != nil {
-				cell = formulaSafe(*key)
+				cell = export.Guard(*key)
 			}
 			cells = append(cells, cell)
 		}
@@ -133,13 +134,6 @@ func writeGroupsCSV(w io.Writer, r ledger.AggregateResult) error {
 	}
 	out.Flush()
 	return out.Error()
-}
-
-func formulaSafe(text string) string {
-	if text != "" && strings.IndexByte("=+-@\t\r'", text[0]) >= 0 {
-		return "'" + text
-	}
-	return text
 }
 
 // orderedObject is a JSON object whose members keep their order.

@@ -13,6 +13,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"deltaledger/billing"
+	"deltaledger/export"
 	"deltaledger/ledger"
 )
 
@@ -169,8 +170,8 @@ func (s *server) writePinsCSV(ctx context.Context, w io.Writer, v billing.Invoic
 			seqn = strconv.FormatInt(*e.Seqn, 10)
 		}
 		return out.Write([]string{
-			strconv.FormatInt(e.Position, 10), stamp(e.RecordedAt), stamp(e.OccurredAt), stamp(e.OriginStart), formulaSafe(e.Source), formulaSafe(e.ID),
-			formulaSafe(e.Stream), seqn, formulaSafe(e.Type), string(e.Kind), e.Currency, plain(e.Amount), plain(e.Quantity),
+			strconv.FormatInt(e.Position, 10), stamp(e.RecordedAt), stamp(e.OccurredAt), stamp(e.OriginStart), export.Guard(e.Source), export.Guard(e.ID),
+			export.Guard(e.Stream), seqn, export.Guard(e.Type), string(e.Kind), e.Currency, plain(e.Amount), plain(e.Quantity),
 		})
 	})
 	if err != nil {

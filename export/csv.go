@@ -251,6 +251,15 @@ func appendQuoted(dst, cell []byte) []byte {
 	return append(append(dst, cell[from:]...), '"')
 }
 
+// Guard is the text of a text cell of a CSV that people open in a spreadsheet: with an apostrophe in front where a
+// spreadsheet would take it for a formula, or where it begins with an apostrophe itself.
+func Guard(text string) string {
+	if text != "" && guarded(text[0]) {
+		return "'" + text
+	}
+	return text
+}
+
 // Unguard gives back the text of a text cell: it takes off the apostrophe that a file put in front.
 func Unguard(cell string) string {
 	if cell != "" && cell[0] == '\'' {

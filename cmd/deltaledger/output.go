@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/rivo/uniseg"
+
+	"deltaledger/export"
 )
 
 // table is a result as rows, for people and for spreadsheets.
@@ -54,7 +56,14 @@ func (s *session) show(document any, rows table) error {
 
 // writeCSV writes RFC 4180 with LF.
 func (t table) writeCSV(w io.Writer) error {
-	return newCSV(w, t.columns).WriteAll(t.rows)
+	out := newCSV(w, t.columns)
+	for _, row := range t.rows {
+		if err := out.Write(row); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
 }
 
 // write writes aligned columns.
@@ -138,15 +147,32 @@ func printable(s string) string {
 	return b.String()
 }
 
+// csvWriter writes the rows of a table as CSV. Cells of text columns are safe to open in a spreadsheet.
+type csvWriter struct {
+	*csv.Writer
+	columns []column
+}
+
 // newCSV begins a CSV of any length.
-func newCSV(w io.Writer, columns []column) *csv.Writer {
-	out := csv.NewWriter(w)
+func newCSV(w io.Writer, columns []column) csvWriter {
+	out := csvWriter{csv.NewWriter(w), columns}
 	header := make([]string, len(columns))
 	for i, c := range columns {
 		header[i] = c.name
 	}
-	_ = out.Write(header) // a failure comes back from Error
+	_ = out.Writer.Write(header) // a failure comes back from Error
 	return out
+}
+
+// Write writes a row.
+func (w csvWriter) Write(row []string) error {
+	safe := make([]string, len(row))
+	for i, cell := range row {
+		if safe[i] = cell; !w.columns[i].right {
+			safe[i] = export.Guard(cell)
+		}
+	}
+	return w.Writer.Write(safe)
 }
 
 // sortedKeys are the keys of a map in order.

@@ -83,7 +83,8 @@ func TestCSV(t *testing.T) {
 	rows := table{columns: []column{text("name"), number("amount")}, note: "not in a CSV"}
 	rows.add(`say "hi", all`, "1.50")
 	rows.add("two\nlines", "")
-	if got, want := render(t, outputCSV, nil, rows), "name,amount\n\"say \"\"hi\"\", all\",1.50\n\"two\nlines\",\n"; got != want {
+	rows.add("=cmd|' /C calc'!A0", "-1.50") // a name that a spreadsheet would run, and a number that it may read
+	if got, want := render(t, outputCSV, nil, rows), "name,amount\n\"say \"\"hi\"\", all\",1.50\n\"two\nlines\",\n'=cmd|' /C calc'!A0,-1.50\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
