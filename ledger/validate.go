@@ -14,7 +14,7 @@ import (
 
 var (
 	dimensionLimits = canonical.Limits{Depth: 1, Decimal: true, ScalarsOnly: true}
-	payloadLimits   = canonical.Limits{Depth: 64}
+	payloadLimits   = canonical.Limits{}
 )
 
 // earliest and latest bound occurred_at: years 0001 to 9999, which every reader of RFC 3339 takes.
