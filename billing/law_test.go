@@ -175,7 +175,7 @@ SELECT p.origin_start, i.cycle_start, COALESCE(i.stream, '')
 FROM billing.pins_v1 p JOIN billing.invoices i ON i.id = p.invoice_id
 WHERE p.account = $1 AND p.position = $2 AND p.live`
 	for position, e := range w.events {
-		cal, err := w.b.CalendarOf(w.Context(), e.Account)
+		cal, err := w.b.calendarOf(w.Context(), w.b.pool, e.Account)
 		if err != nil {
 			w.rt.Fatal(err)
 		}
@@ -216,7 +216,7 @@ WHERE l.account = $1 AND i.currency = $2 AND l.charge = 'fee' AND NOT EXISTS (SE
 	for _, account := range w.accounts {
 		for _, currency := range []string{"USD", "EUR"} {
 			want := decimal.Zero
-			cal, err := w.b.CalendarOf(w.Context(), account)
+			cal, err := w.b.calendarOf(w.Context(), w.b.pool, account)
 			if err != nil {
 				w.rt.Fatal(err)
 			}

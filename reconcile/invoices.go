@@ -70,13 +70,9 @@ GROUP BY i.id, p.origin_start, e.type`
 // checkInvoices recomputes the invoices since the run before: the total from the lines, each line from
 // the events that the invoice pins and the charge that it was priced by (invariant 7).
 func (u *run) checkInvoices(ctx context.Context, tx pgx.Tx) error {
-	catalogue, err := u.ledger.Catalogue(ctx)
-	if err != nil {
-		return err
-	}
 	var measures []string
 	sums := ""
-	for _, c := range catalogue.Measures() {
+	for _, c := range u.catalogue.Measures() {
 		measures = append(measures, c.Name)
 		sums += fmt.Sprintf(", COALESCE(sum(e.%s), 0)", pgx.Identifier{c.Name}.Sanitize())
 	}

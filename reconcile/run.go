@@ -94,6 +94,7 @@ type run struct {
 	request   Request
 	at        ledger.Watermark // everything is as of this
 	since     ledger.Watermark // the watermark of the last run that healed: one that didn't settled nothing
+	catalogue ledger.Catalogue // read before the snapshot, which must not wait for a second connection
 	open      []Finding        // open before this run
 	accounts  []string         // to look at
 	result    Result
@@ -132,6 +133,9 @@ LIMIT 1`
 func (u *run) begin(ctx context.Context) error {
 	var err error
 	if u.at, err = u.ledger.TakeWatermark(ctx); err != nil {
+		return err
+	}
+	if u.catalogue, err = u.ledger.Catalogue(ctx); err != nil {
 		return err
 	}
 	if u.since, err = lastRun(ctx, u.pool); err != nil {

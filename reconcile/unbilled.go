@@ -147,7 +147,7 @@ func (u *run) checkUnbilled(ctx context.Context, tx pgx.Tx) error {
 		for _, g := range p.unpinned {
 			events += g.events
 			if g.state != stateOpen {
-				if err := u.judge(ctx, g); err != nil {
+				if err := u.judge(ctx, tx, g); err != nil {
 					return err
 				}
 			}
@@ -162,8 +162,8 @@ func (u *run) checkUnbilled(ctx context.Context, tx pgx.Tx) error {
 
 // judge tells an event that should have been billed from one that no charge of its cycle selects. A late
 // one that some charge selects is in order: the next close bills it.
-func (u *run) judge(ctx context.Context, g unpinned) error {
-	cal, err := u.billing.CalendarOf(ctx, g.account)
+func (u *run) judge(ctx context.Context, tx pgx.Tx, g unpinned) error {
+	cal, err := u.billing.CalendarTx(ctx, tx, g.account)
 	if err != nil {
 		return err
 	}

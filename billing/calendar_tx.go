@@ -1,0 +1,21 @@
+package billing
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// CalendarTx is the calendar of an account by the terms that the transaction sees, its own or the default.
+func (b *Billing) CalendarTx(ctx context.Context, tx pgx.Tx, account string) (*Calendar, error) {
+	return b.calendarOf(ctx, tx, account)
+}
+
+func (b *Billing) calendarOf(ctx context.Context, q querier, account string) (*Calendar, error) {
+	k, err := b.readBook(ctx, q, account)
+	if err != nil {
+		return nil, wrap(err, "calendar of %q", account)
+	}
+	cal, err := k.timeline(account).calendar()
+	return cal, wrap(err, "calendar of %q", account)
+}
