@@ -3,10 +3,12 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -287,17 +289,47 @@ func TestSilentClient(t *testing.T) {
 	}
 }
 
+// occupy begins a stream that keeps the only place. One that comes while a request of ours has the place is
+// refused itself, and then another one is begun.
+func (s *service) occupy() net.Conn {
+	for range 20 {
+		conn := s.dial(ndjson)
+		if _, err := io.WriteString(conn, chunk(lines(1, 10))); err != nil {
+			s.t.Fatal(err)
+		}
+		for range 50 {
+			if s.want2(s.post("/v1/events", "[]"), 200, 503).status == 503 && s.silent(conn) {
+				return conn
+			}
+		}
+		if err := conn.Close(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.t.Fatal("no stream gets the place")
+	return nil
+}
+
+// silent reports that nothing was answered on a connection: its request is being served.
+func (s *service) silent(conn net.Conn) bool {
+	if err := conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		s.t.Fatal(err)
+	}
+	_, err := conn.Read(make([]byte, 1))
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		s.t.Fatal(err)
+	}
+	return true
+}
+
 // TestTooManyStreams: what doesn't fit is refused at once, and one event always fits.
 func TestTooManyStreams(t *testing.T) {
 	t.Parallel()
 	s := start(t, time.Time{}, func(c *api.Config) { c.Streams = 1 })
-	conn := s.dial(ndjson)
-	if _, err := io.WriteString(conn, chunk(lines(1, 10))); err != nil {
-		t.Fatal(err)
-	}
-	for s.want2(s.post("/v1/events", "[]"), 200, 503).status == 200 {
-		continue // the first stream isn't known yet
-	}
+	conn := s.occupy()
 	s.want(s.post("/v1/events", event("one", 100)), 201)
 	if _, err := io.WriteString(conn, "0\r\n\r\n"); err != nil {
 		t.Fatal(err)
