@@ -39,7 +39,7 @@ var moduleRules = []importRule{
 		pkg: "deltaledger/api/...",
 		may: []string{
 			"deltaledger/api/...", "deltaledger/export/...", "deltaledger/reconcile/...", "deltaledger/billing/...",
-			"deltaledger/ledger", "deltaledger/ledger/currency", "deltaledger/ledger/wire", "deltaledger/ledger/pg",
+			"deltaledger/ledger", "deltaledger/ledger/canonical", "deltaledger/ledger/currency", "deltaledger/ledger/wire", "deltaledger/ledger/pg",
 		},
 		why: "the faces call the services; how the database is started or migrated is not their concern",
 	},
