@@ -230,3 +230,14 @@ func TestAppCanDoWhatItNeedsAndNoMore(t *testing.T) {
 		t.Errorf("the app may not draw positions: %v", err)
 	}
 }
+
+func TestOlderProgramLeavesANewerLedgerAlone(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	if _, err := db.Super.Exec(t.Context(), `INSERT INTO ledger.migrations (version_id, is_applied) VALUES (99999, true)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrations.Up(t.Context(), db.URL, migrations.Options{}); !errors.Is(err, migrations.ErrNewer) {
+		t.Errorf("migrate by an older program: %v", err)
+	}
+}
