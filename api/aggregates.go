@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -79,15 +78,8 @@ func writeGroupsJSON(w io.Writer, r ledger.AggregateResult) error {
 	if _, err := io.WriteString(w, `{"rows":[`); err != nil {
 		return err
 	}
-	for i, row := range r.Rows {
-		o := make(orderedObject, 0, len(r.By)+len(r.Measures)+1)
-		for k, name := range r.By {
-			o = append(o, member{name, row.Key[k]})
-		}
-		for k, name := range r.Measures {
-			o = append(o, member{name, row.Sum[k]})
-		}
-		text, err := append(o, member{"count", row.Count}).MarshalJSON()
+	for i := range r.Rows {
+		text, err := r.Flat(i).MarshalJSON()
 		if err != nil {
 			return err
 		}
@@ -98,11 +90,18 @@ func writeGroupsJSON(w io.Writer, r ledger.AggregateResult) error {
 			return err
 		}
 	}
-	rest, err := orderedObject{{"more", r.More}, {"zone", r.Zone}, {"as_of", r.AsOf}}.MarshalJSON()
+	rest, err := json.Marshal(groupsEnd{r.More, r.Zone, r.AsOf})
 	if err == nil {
 		_, err = fmt.Fprintf(w, "],%s\n", rest[1:])
 	}
 	return err
+}
+
+// groupsEnd is what stands behind the rows.
+type groupsEnd struct {
+	More bool             `json:"more"`
+	Zone string           `json:"zone"`
+	AsOf ledger.Watermark `json:"as_of"`
 }
 
 // writeGroupsCSV writes a header and a line for each group. A key that the events have none of is an
@@ -134,38 +133,6 @@ func writeGroupsCSV(w io.Writer, r ledger.AggregateResult) error {
 	}
 	out.Flush()
 	return out.Error()
-}
-
-// orderedObject is a JSON object whose members keep their order.
-type orderedObject []member
-
-type member struct {
-	name  string
-	value any
-}
-
-// MarshalJSON writes the members in order.
-func (o orderedObject) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	b.WriteByte('{')
-	for i, m := range o {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		if err := enc.Encode(m.name); err != nil {
-			return nil, err
-		}
-		b.Truncate(b.Len() - 1) // the encoder's line feed
-		b.WriteByte(':')
-		if err := enc.Encode(m.value); err != nil {
-			return nil, err
-		}
-		b.Truncate(b.Len() - 1)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
 }
 
 func (s *server) aggregateDoc() doc {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -73,17 +71,10 @@ func unused(r ledger.AggregateResult) (keys []string) {
 }
 
 // groups are the rows of an aggregate, each an object with its keys, its measures and its count.
-func groups(r ledger.AggregateResult) []orderedObject {
-	list := make([]orderedObject, len(r.Rows))
-	for i, row := range r.Rows {
-		o := make(orderedObject, 0, len(r.By)+len(r.Measures)+1)
-		for k, name := range r.By {
-			o = append(o, member{name, row.Key[k]})
-		}
-		for k, name := range r.Measures {
-			o = append(o, member{name, row.Sum[k]})
-		}
-		list[i] = append(o, member{"count", row.Count})
+func groups(r ledger.AggregateResult) []ledger.FlatRow {
+	list := make([]ledger.FlatRow, len(r.Rows))
+	for i := range list {
+		list[i] = r.Flat(i)
 	}
 	return list
 }
@@ -107,34 +98,4 @@ func groupTable(r ledger.AggregateResult) table {
 		t.add(append(cells, fmt.Sprint(row.Count))...)
 	}
 	return t
-}
-
-// orderedObject is a JSON object whose members keep their order.
-type orderedObject []member
-
-type member struct {
-	name  string
-	value any
-}
-
-// MarshalJSON writes the members in order.
-func (o orderedObject) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	b.WriteByte('{')
-	for i, m := range o {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		if err := enc.Encode(m.name); err != nil {
-			return nil, err
-		}
-		b.WriteByte(':')
-		if err := enc.Encode(m.value); err != nil {
-			return nil, err
-		}
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
 }

@@ -93,7 +93,7 @@ func TestCSV(t *testing.T) {
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	b := "<b>&"
-	rows := []orderedObject{{{"z", &b}, {"a", (*string)(nil)}, {"count", int64(2)}}}
+	rows := groups(ledger.AggregateResult{By: []string{"z", "a"}, Rows: []ledger.AggregateRow{{Key: []*string{&b, nil}, Count: 2}}})
 	want := "[\n  {\n    \"z\": \"<b>&\",\n    \"a\": null,\n    \"count\": 2\n  }\n]\n"
 	if got := render(t, outputJSON, rows, table{}); got != want {
 		t.Errorf("got %s, want %s", got, want)
