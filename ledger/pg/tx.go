@@ -15,11 +15,8 @@ type Beginner interface {
 	BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
 }
 
-// Isolation levels of InTx.
-const (
-	ReadCommitted  = pgx.ReadCommitted
-	RepeatableRead = pgx.RepeatableRead
-)
+// ReadCommitted is the isolation level of InTx, for InTxWith.
+const ReadCommitted = pgx.ReadCommitted
 
 // maxTries bounds how often a transaction that met a deadlock is run.
 const maxTries = 6
@@ -46,14 +43,14 @@ func InTxWith(ctx context.Context, db Beginner, o pgx.TxOptions, f func(pgx.Tx) 
 		if try == maxTries {
 			return fmt.Errorf("after %d tries: %w", try, err)
 		}
-		if err := Backoff(ctx, try); err != nil {
+		if err := backoff(ctx, try); err != nil {
 			return err
 		}
 	}
 }
 
-// Backoff waits a random time that grows with the number of tries, from about 5 ms on.
-func Backoff(ctx context.Context, try int) error {
+// backoff waits a random time that grows with the number of tries, from about 5 ms on.
+func backoff(ctx context.Context, try int) error {
 	most := 5 * time.Millisecond << min(try, 7)
 	select {
 	case <-ctx.Done():

@@ -150,7 +150,7 @@ func (in *intake) atomically(ctx context.Context, r io.Reader, f Format) error {
 		return err
 	}
 	events := in.events(items)
-	if len(events) < len(items) { // some lines are no events: find out about the rest, record none
+	if len(events) < len(items) { // some lines are no events: nothing is recorded, so the others need no look-up
 		in.refuseAll(items)
 		return ledger.ErrAtomic
 	}
