@@ -41,11 +41,20 @@ func (l *Ledger) Append(ctx context.Context, events []Event) ([]Outcome, error) 
 
 // Write records a prepared batch in one transaction and sets its outcomes.
 func (l *Ledger) Write(ctx context.Context, b *Batch) error {
-	w := writer{l: l, run: func(f func(pgx.Tx) error) error { return l.inTx(ctx, f) }}
-	if err := w.write(ctx, b, b.all()); err != nil {
-		return fmt.Errorf("record events: %w", err)
+	for {
+		w := writer{l: l, run: func(f func(pgx.Tx) error) error { return l.inTx(ctx, f) }}
+		err := w.write(ctx, b, b.all())
+		if errors.Is(err, errDeclared) {
+			err = l.prepareAgain(ctx, b)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("record events: %w", err)
+		}
+		return nil
 	}
-	return nil
 }
 
 const sqlMakePartitions = `SELECT ledger.create_partitions()`
@@ -84,6 +93,21 @@ func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, e
 		}
 		batches = append(batches, b)
 	}
+	outcomes, err := l.writeAtomic(ctx, batches)
+	for errors.Is(err, errDeclared) {
+		for _, b := range batches {
+			b.forget()
+			if err := l.prepareAgain(ctx, b); err != nil {
+				return nil, err
+			}
+		}
+		outcomes, err = l.writeAtomic(ctx, batches)
+	}
+	return outcomes, err
+}
+
+// writeAtomic writes all of the batches in one transaction, or none.
+func (l *Ledger) writeAtomic(ctx context.Context, batches []*Batch) ([]Outcome, error) {
 	var conflicts []conflict
 	err := l.inTx(ctx, func(tx pgx.Tx) error {
 		conflicts = nil
@@ -107,7 +131,7 @@ func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, e
 	if err != nil {
 		conflicts = keepable(batches, conflicts)
 	}
-	outcomes := make([]Outcome, 0, len(events))
+	var outcomes []Outcome
 	for _, b := range batches {
 		if err != nil {
 			b.refuse()
@@ -228,7 +252,7 @@ func (w *writer) writeFast(ctx context.Context, b *Batch, items []*prepared) err
 	err := w.run(func(tx pgx.Tx) error {
 		var at time.Time
 		var err error
-		if positions, at, err = draw(ctx, tx, sqlDrawToWrite, len(items)); err != nil {
+		if positions, at, err = drawToWrite(ctx, tx, b, len(items)); err != nil {
 			return err
 		}
 		keys := encodeKeys(items, positions, at)
@@ -247,32 +271,53 @@ func (w *writer) writeFast(ctx context.Context, b *Batch, items []*prepared) err
 }
 
 const sqlDraw = `
-SELECT positions, recorded_at, NULL
+SELECT positions, recorded_at, declared, NULL
 FROM ledger.draw($1)`
 
 // A program that stops in the middle of a COPY is no idle session, and its connection lives: only a
 // limit for the statement lets watermarks go on. Ours take seconds; a limit of the operator's stays.
 const sqlDrawToWrite = `
-SELECT positions, recorded_at, CASE current_setting('statement_timeout') WHEN '0' THEN set_config('statement_timeout', '2min', true) END
+SELECT positions, recorded_at, declared, CASE current_setting('statement_timeout') WHEN '0' THEN set_config('statement_timeout', '2min', true) END
 FROM ledger.draw($1)`
+
+// drawn are positions, and what came with them.
+type drawn struct {
+	positions  []int64
+	recordedAt time.Time
+	declared   int64 // how many declarations are in force
+}
 
 // draw gets n positions and the time of recording. From here to the end of the transaction
 // watermarks wait for us: nothing may wait for a client any more.
-func draw(ctx context.Context, tx pgx.Tx, sql string, n int) (positions []int64, recordedAt time.Time, err error) {
-	err = tx.QueryRow(ctx, sql, n).Scan(&positions, &recordedAt, nil)
-	if err == nil && len(positions) != n {
-		err = fmt.Errorf("drew %d positions instead of %d: %w", len(positions), n, ErrCorrupt)
+func draw(ctx context.Context, tx pgx.Tx, sql string, n int) (d drawn, err error) {
+	err = tx.QueryRow(ctx, sql, n).Scan(&d.positions, &d.recordedAt, &d.declared, nil)
+	if err == nil && len(d.positions) != n {
+		err = fmt.Errorf("drew %d positions instead of %d: %w", len(d.positions), n, ErrCorrupt)
 	}
-	return positions, recordedAt, err
+	return d, err
+}
+
+// errDeclared says that something was declared after a batch was prepared: it must be prepared again.
+var errDeclared = errors.New("something was declared meanwhile")
+
+// drawToWrite draws positions for n events of b. The error is errDeclared if b was prepared by fewer
+// declarations than are in force.
+func drawToWrite(ctx context.Context, tx pgx.Tx, b *Batch, n int) (positions []int64, recordedAt time.Time, err error) {
+	d, err := draw(ctx, tx, sqlDrawToWrite, n)
+	if err == nil && d.declared != b.by.n {
+		err = errDeclared
+	}
+	return d.positions, d.recordedAt, err
 }
 
 // DrawTx draws n positions for facts of the packages above, as their transaction's last step before
 // it inserts them.
 func DrawTx(ctx context.Context, tx pgx.Tx, n int) (positions []int64, recordedAt time.Time, err error) {
-	if positions, recordedAt, err = draw(ctx, tx, sqlDraw, n); err != nil {
+	d, err := draw(ctx, tx, sqlDraw, n)
+	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("draw positions: %w", err)
 	}
-	return positions, recordedAt, nil
+	return d.positions, d.recordedAt, nil
 }
 
 // encodeKeys encodes the key rows of items in the order of insertion.
@@ -305,7 +350,7 @@ func copyRows(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared, posit
 			private = append(private, row)
 		}
 	}
-	if _, err := pg.CopyIn(ctx, tx, sqlCopyEvents, events...); err != nil {
+	if _, err := pg.CopyIn(ctx, tx, b.by.layout.sqlCopy, events...); err != nil {
 		return err
 	}
 	if len(private) == 0 {

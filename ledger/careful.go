@@ -149,7 +149,7 @@ func insertFree(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared) (ma
 	if len(items) == 0 {
 		return done, nil
 	}
-	positions, at, err := draw(ctx, tx, sqlDrawToWrite, len(items))
+	positions, at, err := drawToWrite(ctx, tx, b, len(items))
 	if err != nil {
 		return nil, err
 	}
@@ -233,11 +233,11 @@ func (w *writer) compare(ctx context.Context, tx pgx.Tx, b *Batch, known map[*pr
 	for p, t := range known {
 		switch {
 		case t.eventKey != p.eventKey:
-			conflicts = append(conflicts, conflict{p: p, existing: t, event: &b.events[p.input], reason: reasonSequence})
+			conflicts = append(conflicts, conflict{p: p, existing: t, event: p.public, reason: reasonSequence})
 		case t.version != DigestVersion:
 			return fmt.Errorf("position %d has a digest of version %d, which this program can't compare: %w", t.position, t.version, ErrCorrupt)
 		case t.digest != p.digest:
-			conflicts = append(conflicts, conflict{p: p, existing: t, event: &b.events[p.input], reason: reasonContent})
+			conflicts = append(conflicts, conflict{p: p, existing: t, event: p.public, reason: reasonContent})
 		default:
 			same = append(same, p)
 		}
@@ -249,7 +249,7 @@ func (w *writer) compare(ctx context.Context, tx pgx.Tx, b *Batch, known map[*pr
 	for _, p := range same {
 		b.Outcomes[p.input] = Outcome{Status: Duplicate, Position: known[p].position}
 		if other[p] {
-			conflicts = append(conflicts, conflict{p: p, existing: known[p], event: &b.events[p.input], reason: reasonContent})
+			conflicts = append(conflicts, conflict{p: p, existing: known[p], event: p.public, reason: reasonContent})
 		}
 	}
 	return w.keep(ctx, tx, b, conflicts)
@@ -299,7 +299,7 @@ func (w *writer) keep(ctx context.Context, tx pgx.Tx, b *Batch, conflicts []conf
 	if len(conflicts) == 0 {
 		return nil
 	}
-	if err := describe(ctx, tx, conflicts, w.l.settings.ID); err != nil {
+	if err := describe(ctx, tx, conflicts, b.by.catalogue, w.l.settings.ID); err != nil {
 		return err
 	}
 	for _, c := range conflicts {

@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,28 +42,9 @@ func (c conflict) outcome() Outcome {
 	return o
 }
 
-const sqlExisting = `
-SELECT e.position, e.event_id, e.source, e.stream, e.seqn, e.type, e.account, e.occurred_at, e.currency, e.kind,
-       e.amount::text, e.quantity::text, e.dimensions::text, e.corrects, e.reason, e.reference, e.maker, e.commitment IS NOT NULL
-FROM unnest($1::bigint[], $2::timestamptz[]) AS w (position, recorded_at)
-JOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at`
-
 // describe fills in what differs from the recorded events.
-func describe(ctx context.Context, tx pgx.Tx, conflicts []conflict, ledgerID uuid.UUID) error {
-	positions, times := make([]int64, len(conflicts)), make([]time.Time, len(conflicts))
-	for i, c := range conflicts {
-		positions[i], times[i] = c.existing.position, c.existing.recordedAt
-	}
-	rows, err := tx.Query(ctx, sqlExisting, positions, times)
-	if err != nil {
-		return fmt.Errorf("read what is recorded: %w", err)
-	}
-	recorded := map[int64]Event{}
-	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		position, e, err := scanExisting(row)
-		recorded[position] = e
-		return struct{}{}, err
-	})
+func describe(ctx context.Context, tx pgx.Tx, conflicts []conflict, c Catalogue, ledgerID uuid.UUID) error {
+	recorded, err := recordedEvents(ctx, tx, conflicts, c)
 	if err != nil {
 		return fmt.Errorf("read what is recorded: %w", err)
 	}
@@ -83,45 +66,57 @@ func describe(ctx context.Context, tx pgx.Tx, conflicts []conflict, ledgerID uui
 	return nil
 }
 
-func scanExisting(row pgx.CollectableRow) (position int64, e Event, err error) {
-	var (
-		stream, amount, quantity, dimensions, corrects, reason, reference, maker *string
-		seqn                                                                     *int64
-		private                                                                  bool
-	)
-	err = row.Scan(&position, &e.ID, &e.Source, &stream, &seqn, &e.Type, &e.Account, &e.OccurredAt, &e.Currency, &e.Kind,
-		&amount, &quantity, &dimensions, &corrects, &reason, &reference, &maker, &private)
+// recordedEvents reads the events that conflicts met, by position.
+func recordedEvents(ctx context.Context, tx pgx.Tx, conflicts []conflict, c Catalogue) (map[int64]Event, error) {
+	positions, times := make([]int64, len(conflicts)), make([]time.Time, len(conflicts))
+	for i, c := range conflicts {
+		positions[i], times[i] = c.existing.position, c.existing.recordedAt
+	}
+	b := &builder{catalogue: c}
+	reader := b.rows()
+	rows, err := tx.Query(ctx, "SELECT "+reader.columns+", e.commitment IS NOT NULL"+
+		"\nFROM unnest("+b.arg(positions, "bigint[]")+", "+b.arg(times, "timestamptz[]")+") AS w (position, recorded_at)"+
+		"\nJOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at", b.args...)
 	if err != nil {
-		return 0, e, err
+		return nil, err
 	}
-	text := func(s *string) string {
-		if s == nil {
-			return ""
+	recorded := map[int64]Event{}
+	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
+		var private bool
+		r, err := reader.scan(row, &private)
+		if err != nil {
+			return struct{}{}, err
 		}
-		return *s
+		recorded[r.Position], err = r.event(private)
+		return struct{}{}, err
+	})
+	return recorded, err
+}
+
+// event is the public content of a row as an event. private says that it has private content, of which
+// the event gets a mark.
+func (r Row) event(private bool) (Event, error) {
+	e := Event{
+		ID: r.ID, Source: r.Source, Stream: r.Stream, Type: r.Type, Account: r.Account, OccurredAt: r.OccurredAt,
+		Currency: r.Currency, Amount: r.Amount, Quantity: r.Quantity, Corrects: r.Corrects, Kind: r.Kind,
+		Reason: r.Reason, Reference: r.Reference, Maker: r.Maker,
 	}
-	e.Stream, e.Corrects, e.Reason, e.Reference, e.Maker = text(stream), text(corrects), text(reason), text(reference), text(maker)
-	if seqn != nil {
-		e.Seqn, e.HasSeqn = *seqn, true
+	if r.Seqn != nil {
+		e.Seqn, e.HasSeqn = *r.Seqn, true
 	}
 	if private {
 		e.Payload = []byte("{}")
 	}
-	var broken error
-	for _, f := range []struct {
-		to   *Amount
-		from *string
-	}{{&e.Amount, amount}, {&e.Quantity, quantity}} {
-		if f.from != nil {
-			*f.to, err = ParseAmount(*f.from)
-			broken = errors.Join(broken, err)
-		}
+	for name, value := range r.Measures {
+		e.Measures = append(e.Measures, Measure{name, value})
 	}
-	if dimensions != nil {
-		e.Dimensions, err = CanonicalDimensions([]byte(*dimensions))
-		broken = errors.Join(broken, err)
+	slices.SortFunc(e.Measures, func(a, b Measure) int { return cmp.Compare(a.Name, b.Name) })
+	if len(r.Dimensions) == 0 {
+		return e, nil
 	}
-	return position, e, broken
+	var err error
+	e.Dimensions, err = CanonicalDimensions(r.Dimensions)
+	return e, err
 }
 
 // differs names the public fields in which b isn't a, and "payload" where only one has private content.
@@ -136,12 +131,13 @@ func differs(a, b *Event) []string {
 	add("amount", a.Amount == b.Amount)
 	add("corrects", a.Corrects == b.Corrects)
 	add("currency", a.Currency == b.Currency)
-	add("dimensions", bytes.Equal(a.Dimensions, b.Dimensions))
+	add("dimensions", sameDimensions(a.Dimensions, b.Dimensions))
 	add("id", a.ID == b.ID)
 	add("kind", a.Kind == b.Kind)
 	add("maker", a.Maker == b.Maker)
+	add("measures", slices.Equal(a.Measures, b.Measures))
 	add("occurred_at", a.OccurredAt.Equal(b.OccurredAt))
-	add("payload", (len(a.Payload) > 0) == (len(b.Payload) > 0))
+	add("payload", a.hasPrivate() == b.hasPrivate())
 	add("quantity", a.Quantity == b.Quantity)
 	add("reason", a.Reason == b.Reason)
 	add("reference", a.Reference == b.Reference)
@@ -149,6 +145,27 @@ func differs(a, b *Event) []string {
 	add("stream", a.Stream == b.Stream)
 	add("type", a.Type == b.Type)
 	return names
+}
+
+// sameDimensions compares dimensions by what their values spell: a declared column doesn't tell "7" from 7.
+func sameDimensions(a, b []byte) bool {
+	return bytes.Equal(a, b) || maps.EqualFunc(spelled(a), spelled(b), strings.EqualFold)
+}
+
+func spelled(dimensions []byte) map[string]string {
+	var values map[string]json.RawMessage
+	if len(dimensions) == 0 || json.Unmarshal(dimensions, &values) != nil {
+		return nil
+	}
+	texts := make(map[string]string, len(values))
+	for key, value := range values {
+		text := string(value)
+		if len(value) > 0 && value[0] == '"' && json.Unmarshal(value, &text) != nil {
+			text = string(value)
+		}
+		texts[key] = text
+	}
+	return texts
 }
 
 // A conflict that was kept before, by us or by somebody at the same time, is kept once.

@@ -44,7 +44,7 @@ func AppendCanonical(d []byte, e *Event) []byte {
 	d = append(d, `,"occurred_at":"`...)
 	d = e.OccurredAt.AppendFormat(d, digestTime)
 	d = append(d, '"')
-	if len(e.Payload) > 0 {
+	if e.hasPrivate() {
 		d = append(d, `,"private":true`...)
 	}
 	d = appendNumber(d, `,"quantity":"`, e.Quantity)
@@ -97,13 +97,24 @@ func appendMeasures(d []byte, key string, all []Measure) []byte {
 
 // appendPrivate appends the canonical form of e's private content, which the commitment is made over;
 // nothing if there is none. The payload was checked to be JSON when the event was validated.
-func appendPrivate(d []byte, e *Event) ([]byte, error) {
-	if len(e.Payload) == 0 {
+func appendPrivate(d []byte, e *Event) (_ []byte, err error) {
+	if !e.hasPrivate() {
 		return d, nil
 	}
-	d = append(d, `{"payload":`...)
-	d, err := canonical.Append(d, e.Payload, payloadLimits)
-	return append(d, '}'), err
+	d = append(d, '{')
+	if len(e.Payload) > 0 {
+		d = append(d, `"payload":`...)
+		if d, err = canonical.Append(d, e.Payload, payloadLimits); err != nil {
+			return d, err
+		}
+	}
+	if len(e.private) > 0 {
+		if len(e.Payload) > 0 {
+			d = append(d, ',')
+		}
+		d = append(append(d, `"pii":`...), e.private...)
+	}
+	return append(d, '}'), nil
 }
 
 // commitment is SHA-256(salt ‖ canonical private content).

@@ -9,21 +9,21 @@ import (
 // Tuples of PostgreSQL's binary COPY format (documentation: COPY, "Binary Format"): a count of
 // fields, then each field as its length and its bytes; length -1 is null.
 
-// The columns that copyEvents fills, in the order of appendEventTuple.
-const sqlCopyEvents = `COPY ledger.events (position, recorded_at, seqn, occurred_at, business_date, source, event_id, stream, type,
-    account, currency, kind, amount, quantity, dimensions, corrects, reason, reference, maker, commitment)
+// The columns of the events that every ledger has, in the order of appendEventTuple; see newLayout.
+const sqlCopyEvents = `COPY ledger.events (position, recorded_at, caused_by, seqn, occurred_at, business_date, source, event_id, stream, type,
+    account, currency, kind, amount, quantity, dimensions, state, corrects, reason, reference, maker, commitment)
 FROM STDIN BINARY`
 
 const sqlCopyKeys = `COPY ledger.event_keys (event_key, position_key, position, recorded_at, digest_version, digest)
 FROM STDIN BINARY`
 
-const sqlCopyPrivate = `COPY ledger.private (position, recorded_at, salt, payload)
+const sqlCopyPrivate = `COPY ledger.private (position, recorded_at, salt, payload, pii)
 FROM STDIN BINARY`
 
 const (
-	eventFields   = 20
+	eventFields   = 22 // and one for each declared column
 	keyFields     = 6
-	privateFields = 4
+	privateFields = 5
 )
 
 // Where position and recorded_at stand in a tuple that begins with them: they are known only after
@@ -39,19 +39,35 @@ func patch(d []byte, position int64, recordedAt time.Time) {
 	binary.BigEndian.PutUint64(d[recordedAtOffset:], uint64(postgresMicroseconds(recordedAt)))
 }
 
-// appendEventTuple encodes e; position and recorded_at are patched in later.
-func appendEventTuple(d []byte, e *Event, zone *time.Location, commit []byte) []byte {
-	d = binary.BigEndian.AppendUint16(d, eventFields)
+// stored is an event as its row holds it.
+type stored struct {
+	*Event            // its amounts are deltas, also where it carries a state
+	parts      parts  // of its dimensions
+	commitment []byte // nil without private content
+	caused     bool   // caused_by is patched in later; else null
+}
+
+// causedByOffset is where caused_by stands in the tuple of a row that was caused by an event.
+const causedByOffset = recordedAtOffset + 8 + 4
+
+// appendEventTuple encodes s; position, recorded_at and caused_by are patched in later.
+func appendEventTuple(d []byte, s stored, l *layout, zone *time.Location) []byte {
+	e := s.Event
+	d = binary.BigEndian.AppendUint16(d, uint16(eventFields+len(l.columns)))
 	d = appendInt64(d, 0)
 	d = appendInt64(d, 0)
+	if s.caused {
+		d = appendInt64(d, 0)
+	} else {
+		d = appendNull(d)
+	}
 	if e.HasSeqn {
 		d = appendInt64(d, e.Seqn)
 	} else {
 		d = appendNull(d)
 	}
 	d = appendInt64(d, postgresMicroseconds(e.OccurredAt))
-	d = append(d, 0, 0, 0, 4)
-	d = binary.BigEndian.AppendUint32(d, uint32(businessDay(e.OccurredAt, zone)))
+	d = appendDate(d, businessDay(e.OccurredAt, zone))
 	d = appendField(d, e.Source)
 	d = appendField(d, e.ID)
 	d = appendOptional(d, e.Stream)
@@ -61,12 +77,22 @@ func appendEventTuple(d []byte, e *Event, zone *time.Location, commit []byte) []
 	d = appendField(d, string(e.Kind))
 	d = appendNumeric(d, e.Amount)
 	d = appendNumeric(d, e.Quantity)
-	d = appendJSONB(d, e.Dimensions)
+	d = appendJSONB(d, s.parts.others)
+	d = appendState(d, e.State)
 	d = appendOptional(d, e.Corrects)
 	d = appendOptional(d, e.Reason)
 	d = appendOptional(d, e.Reference)
 	d = appendOptional(d, e.Maker)
-	return appendBytes(d, commit)
+	d = appendBytes(d, s.commitment)
+	return l.appendColumns(d, s)
+}
+
+// appendState writes a state as the JSON object that was sent.
+func appendState(d []byte, state []Measure) []byte {
+	if len(state) == 0 {
+		return appendNull(d)
+	}
+	return appendJSONB(d, appendMeasures(nil, "{", state))
 }
 
 func appendKeyTuple(d []byte, p *prepared, position int64, recordedAt time.Time) []byte {
@@ -90,7 +116,8 @@ func appendPrivateTuple(d []byte, e *Event, salt []byte) []byte {
 	d = appendInt64(d, 0)
 	d = appendInt64(d, 0)
 	d = appendBytes(d, salt)
-	return appendBytes(d, e.Payload)
+	d = appendOptional(d, string(e.Payload))
+	return appendJSONB(d, e.private)
 }
 
 // The epoch of PostgreSQL's binary dates and times is 2000-01-01 UTC.
@@ -112,6 +139,11 @@ func appendNull(d []byte) []byte { return append(d, 0xff, 0xff, 0xff, 0xff) }
 
 func appendInt64(d []byte, v int64) []byte {
 	return binary.BigEndian.AppendUint64(append(d, 0, 0, 0, 8), uint64(v))
+}
+
+// appendDate writes a date as days since 2000-01-01.
+func appendDate(d []byte, days int32) []byte {
+	return binary.BigEndian.AppendUint32(append(d, 0, 0, 0, 4), uint32(days))
 }
 
 func appendField(d []byte, s string) []byte {

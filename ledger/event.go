@@ -38,7 +38,12 @@ type Event struct {
 	Reason    string // of an adjustment: why it was made
 	Reference string // of an adjustment: the document behind it
 	Maker     string // of an adjustment: who made it
+
+	private []byte // canonical JSON object of the dimensions that are private; they aren't among Dimensions then
 }
+
+// hasPrivate reports whether the event has private content.
+func (e *Event) hasPrivate() bool { return len(e.Payload)+len(e.private) > 0 }
 
 // Measure is a value of a declared measure, or of amount or quantity in a state.
 type Measure struct {

@@ -11,7 +11,10 @@ import (
 )
 
 // Encoded is a batch of rows ready for COPY, positions and keys included.
-type Encoded struct{ keys, events []byte }
+type Encoded struct {
+	keys, events []byte
+	sql          string
+}
 
 // EncodeAll prepares events as batches of MaxBatch whose rows begin at position first. They must be
 // without private content.
@@ -27,7 +30,7 @@ func (l *Ledger) EncodeAll(ctx context.Context, events []Event, first int64, at 
 			positions[i] = first + int64(i)
 			patch(p.tuple.of(b.tuples), positions[i], at)
 		}
-		all = append(all, Encoded{keys: encodeKeys(items, positions, at), events: b.tuples})
+		all = append(all, Encoded{keys: encodeKeys(items, positions, at), events: b.tuples, sql: b.by.layout.sqlCopy})
 		events, first = events[n:], first+int64(n)
 	}
 	return all, nil
@@ -39,7 +42,7 @@ func CopyEncoded(ctx context.Context, pool *pgxpool.Pool, e Encoded) error {
 		if _, err := pg.CopyIn(ctx, tx, sqlCopyKeys, e.keys); err != nil {
 			return err
 		}
-		_, err := pg.CopyIn(ctx, tx, sqlCopyEvents, e.events)
+		_, err := pg.CopyIn(ctx, tx, e.sql, e.events)
 		return err
 	})
 }

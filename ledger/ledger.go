@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,9 +23,9 @@ type Ledger struct {
 	skew     time.Duration
 	now      func() time.Time
 	random   io.Reader
-	declared sync.Map     // source → declaration
-	sources  atomic.Int64 // how many of them, about
-	careful  atomic.Int64 // batches that still go the careful way; see writer.writeOnce
+
+	declarations atomic.Pointer[declarations] // what was read last; nil before the first time
+	careful      atomic.Int64                 // batches that still go the careful way; see writer.writeOnce
 }
 
 // Settings are fixed when a ledger is created.

@@ -13,14 +13,16 @@ import (
 type Batch struct {
 	Outcomes []Outcome
 	events   []Event
-	items    []prepared // the events that are valid, in input order
-	tuples   []byte     // of all items, one behind the other
-	private  []byte     // private rows of the items that have any
+	by       *declarations // what the events were prepared by
+	items    []prepared    // the events that are valid, in input order
+	tuples   []byte        // of all items, one behind the other
+	private  []byte        // private rows of the items that have any
 }
 
 // prepared is what the write path knows of one valid event.
 type prepared struct {
-	input       int // index into Batch.events and Batch.Outcomes
+	input       int    // index into Batch.events and Batch.Outcomes
+	public      *Event // without the dimensions that are private
 	eventKey    Key
 	positionKey Key
 	numbered    bool // positionKey is set
@@ -39,46 +41,95 @@ const saltSize = 16
 
 // Prepare checks, hashes and encodes events; it may run in parallel with the database. Events that
 // break a rule get their outcome here. The events belong to the batch from now on. The error is of the
-// look-up of sources or of the random numbers, never of an event.
+// look-up of declarations or of the random numbers, never of an event.
 func (l *Ledger) Prepare(ctx context.Context, events []Event) (*Batch, error) {
+	d, err := l.declared(ctx)
+	if err != nil {
+		return nil, err
+	}
 	b := &Batch{Outcomes: make([]Outcome, len(events)), events: events, items: make([]prepared, 0, len(events))}
 	b.tuples = make([]byte, 0, 320*len(events))
+	doubtful, err := l.prepareAll(b, d)
+	if err != nil || !doubtful {
+		return b, err
+	}
+	// What refused an event may have been declared since.
+	fresh, err := l.renewed(ctx, d)
+	if err != nil || fresh == d {
+		return b, err
+	}
+	b.forget()
+	_, err = l.prepareAll(b, fresh)
+	return b, err
+}
+
+// prepareAgain prepares, by the declarations in force now, the events of b that have no outcome yet.
+func (l *Ledger) prepareAgain(ctx context.Context, b *Batch) error {
+	d, err := l.renewed(ctx, b.by)
+	if err != nil {
+		return err
+	}
+	b.items, b.tuples, b.private = b.items[:0], b.tuples[:0], b.private[:0]
+	_, err = l.prepareAll(b, d)
+	return err
+}
+
+// forget takes back all outcomes and items.
+func (b *Batch) forget() {
+	clear(b.Outcomes)
+	b.items, b.tuples, b.private = b.items[:0], b.tuples[:0], b.private[:0]
+}
+
+// prepareAll prepares the events of b that have no outcome yet. doubtful says that events were refused
+// that other declarations would let pass.
+func (l *Ledger) prepareAll(b *Batch, d *declarations) (doubtful bool, err error) {
+	b.by = d
 	horizon := l.now().Add(l.skew)
 	var scratch []byte
-	for i := range events {
-		e := &events[i]
+	for i := range b.events {
+		if b.Outcomes[i].Status != "" {
+			continue
+		}
+		e := &b.events[i]
 		if e.Kind == "" {
 			e.Kind = Upstream
 		}
-		err := validate(e, horizon, l.zone)
-		if err == nil && !e.HasSeqn && e.Kind == Upstream {
-			var lookup error
-			if err, lookup = l.mayLackSeqn(ctx, e.Source); lookup != nil {
-				return nil, lookup
+		bad := validate(e, horizon, l.zone)
+		if bad == nil {
+			if bad = d.check(e); bad != nil {
+				doubtful = true
 			}
 		}
-		if err == nil {
-			var random error
-			if scratch, err, random = l.prepare(b, i, scratch); random != nil {
-				return nil, random
+		if bad == nil {
+			if scratch, bad, err = l.prepare(b, i, scratch); err != nil {
+				return false, err
 			}
 		}
-		if err != nil {
-			b.Outcomes[i] = Outcome{Status: Rejected, Err: err}
+		if bad != nil {
+			b.Outcomes[i] = Outcome{Status: Rejected, Err: bad}
 		}
 	}
-	return b, nil
+	return doubtful, nil
 }
 
 // prepare hashes and encodes event i of b. scratch is room that is used again.
 func (l *Ledger) prepare(b *Batch, i int, scratch []byte) ([]byte, *FieldError, error) {
 	e := &b.events[i]
-	p := prepared{input: i, eventKey: EventKey(e.Source, e.ID), numbered: e.HasSeqn}
+	p := prepared{input: i, public: e, eventKey: EventKey(e.Source, e.ID), numbered: e.HasSeqn}
 	if p.numbered {
 		p.positionKey = PositionKey(e.Source, e.Stream, e.Seqn)
 	}
+	parts, bad := b.by.layout.split(e.Dimensions)
+	if bad != nil {
+		return scratch, bad, nil
+	}
+	if parts.private != nil {
+		public := *e
+		public.Dimensions, public.private = parts.public, parts.private
+		p.public = &public
+	}
 	var commit []byte
-	if len(e.Payload) > 0 {
+	if e := p.public; e.hasPrivate() {
 		private, err := appendPrivate(nil, e)
 		if err != nil {
 			return scratch, jsonError("payload", err), nil
@@ -93,13 +144,13 @@ func (l *Ledger) prepare(b *Batch, i int, scratch []byte) ([]byte, *FieldError, 
 		b.private = appendPrivateTuple(b.private, e, salt)
 		p.row.to = len(b.private)
 	}
-	scratch = AppendCanonical(scratch[:0], e)
+	scratch = AppendCanonical(scratch[:0], p.public)
 	if len(scratch) > MaxEvent {
 		return scratch, invalidf("id", e.ID, "the event must have at most %d bytes, not %d", MaxEvent, len(scratch)), nil
 	}
 	p.digest = sha256.Sum256(scratch)
 	p.tuple.from = len(b.tuples)
-	b.tuples = appendEventTuple(b.tuples, e, l.zone, commit)
+	b.tuples = appendEventTuple(b.tuples, stored{Event: p.public, parts: parts, commitment: commit}, b.by.layout, l.zone)
 	p.tuple.to = len(b.tuples)
 	b.items = append(b.items, p)
 	return scratch, nil, nil

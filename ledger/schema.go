@@ -45,15 +45,20 @@ ORDER BY name`
 
 // Catalogue reads the columns of the events: those built in and those declared since.
 func (l *Ledger) Catalogue(ctx context.Context) (Catalogue, error) {
-	rows, err := l.pool.Query(ctx, sqlCatalogue)
+	c, err := readCatalogue(ctx, l.pool)
 	if err != nil {
 		return Catalogue{}, readError("read the catalogue of columns", err)
+	}
+	return c, nil
+}
+
+func readCatalogue(ctx context.Context, db querier) (Catalogue, error) {
+	rows, err := db.Query(ctx, sqlCatalogue)
+	if err != nil {
+		return Catalogue{}, err
 	}
 	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Column])
-	if err != nil {
-		return Catalogue{}, readError("read the catalogue of columns", err)
-	}
-	return newCatalogue(columns), nil
+	return newCatalogue(columns), err
 }
 
 func newCatalogue(columns []Column) Catalogue {

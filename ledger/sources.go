@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pg"
 )
 
 // What a source's sequence numbers count.
@@ -74,7 +76,14 @@ func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 	if found && old.States == s.States && old.Numbering == s.Numbering {
 		return nil
 	}
-	if _, err := l.pool.Exec(ctx, sqlDeclareSource, s.Name, s.States, s.Numbering, s.By); err != nil {
+	err = pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
+		if err := declareTx(ctx, tx, "source "+s.Name); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlDeclareSource, s.Name, s.States, s.Numbering, s.By)
+		return err
+	})
+	if err != nil {
 		return readError("declare source "+s.Name, err)
 	}
 	return nil

@@ -116,26 +116,31 @@ func validateTime(e *Event, horizon time.Time, zone *time.Location) *FieldError 
 	return nil
 }
 
+// validateMeasures checks what doesn't need the catalogue, see declarations.check.
 func validateMeasures(e *Event) *FieldError {
 	byName := func(a, b Measure) int { return cmp.Compare(a.Name, b.Name) }
-	for _, m := range e.Measures {
-		return undeclared(m.Name)
+	slices.SortFunc(e.Measures, byName)
+	slices.SortFunc(e.State, byName)
+	for _, f := range [...]struct {
+		name string
+		all  []Measure
+	}{{"measures", e.Measures}, {"state", e.State}} {
+		for i, m := range f.all {
+			if i > 0 && f.all[i-1].Name == m.Name {
+				return Invalid(f.name+"."+shown(m.Name), m.Value.String(), "must not be given twice")
+			}
+			if !m.Value.Valid() {
+				return Invalid(f.name+"."+shown(m.Name), "", "has no value")
+			}
+		}
 	}
 	if e.State == nil {
 		return nil
 	}
-	slices.SortFunc(e.State, byName)
 	if e.Amount.Valid() || e.Quantity.Valid() || len(e.Measures) > 0 {
 		return Invalid("state", "", "must not stand beside amount, quantity or measures: an event has either changes or the values after it")
 	}
 	return Invalid("state", "", "events with states can't be recorded yet: send the changes as amount and quantity")
-}
-
-const ruleMeasure = "is not a measure of this ledger: send amount or quantity; others can't be declared yet"
-
-func undeclared(name string) *FieldError {
-	name = shown(name)
-	return Invalid("measures."+name, "", ruleMeasure)
 }
 
 // validateContent checks dimensions and payload as JSON, and the size of both.

@@ -18,6 +18,31 @@ REVOKE INSERT ON ledger.settings FROM deltaledger_app;
 CREATE SEQUENCE ledger.position_seq AS bigint CACHE 1;
 GRANT SELECT ON SEQUENCE ledger.position_seq TO deltaledger_app;
 
+-- Each thing that an operator declares, in the order in which the declarations took effect: what a writer
+-- prepared by fewer declarations than there are when it draws its positions, it prepares again.
+CREATE TABLE ledger.declarations (
+    n           bigint      NOT NULL,
+    what        text        NOT NULL, -- such as: source orders
+    declared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT declarations_pkey PRIMARY KEY (n)
+);
+SELECT ledger.protect('ledger.declarations');
+REVOKE INSERT ON ledger.declarations FROM deltaledger_app;
+
+-- declare notes a declaration; the transaction that records it calls this before it writes anything else.
+-- +goose StatementBegin
+CREATE FUNCTION ledger.declare(what text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 12); -- one declaration at a time: they become visible in the order of n
+    INSERT INTO ledger.declarations (n, what)
+    SELECT COALESCE(max(d.n), 0) + 1, declare.what
+    FROM ledger.declarations d;
+END $$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION ledger.declare(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.declare(text) TO deltaledger_app;
+
 -- The catalogue of the columns of ledger.events that people filter, group and sum by.
 CREATE TABLE ledger.columns (
     name        text        NOT NULL COLLATE "C",
@@ -243,12 +268,13 @@ SELECT ledger.protect('ledger.watermarks');
 -- share. A sequence, because what is set is seen at once, before the taker commits.
 CREATE SEQUENCE ledger.taken_seq AS bigint MINVALUE 0 START 0 CACHE 1;
 
--- draw gives out n positions and the time of recording, and is the only way to get them.
+-- draw gives out n positions and the time of recording, and is the only way to get them. It says too how
+-- many declarations are in force.
 -- The order matters: the lock before the positions, so that a watermark taker sees us before our
 -- numbers count; the clock after them, so that a position above a watermark has a recorded_at that
 -- isn't before the watermark was taken, also if the clock was set back in between.
 -- +goose StatementBegin
-CREATE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamptz)
+CREATE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamptz, OUT declared bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF n NOT BETWEEN 0 AND 10000000 THEN
@@ -258,6 +284,8 @@ BEGIN
     SELECT array_agg(nextval('ledger.position_seq')) INTO positions FROM generate_series(1, n);
     recorded_at := greatest(clock_timestamp(),
         'epoch'::timestamptz + pg_sequence_last_value('ledger.taken_seq') * interval '1 microsecond');
+    -- Under the lock: a watermark taken after a declaration has waited for all who draw without knowing it.
+    declared := COALESCE((SELECT max(d.n) FROM ledger.declarations d), 0);
 END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION ledger.draw(integer) FROM PUBLIC;

@@ -193,6 +193,10 @@ TABLE ledger.dead_letters
     body bytea NOT NULL
     reason text NOT NULL
     first_seen timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.declarations
+    n bigint NOT NULL
+    what text NOT NULL
+    declared_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
 TABLE ledger.event_keys
     event_key uuid NOT NULL
     position_key uuid
@@ -372,6 +376,7 @@ CONSTRAINT conflicts_pkey ON ledger.conflicts: PRIMARY KEY (n);
 CONSTRAINT conflicts_reason ON ledger.conflicts: CHECK ((reason = ANY (ARRAY['content'::text, 'sequence'::text])));
 CONSTRAINT dead_letters_once ON ledger.dead_letters: UNIQUE (topic, partition, "offset");
 CONSTRAINT dead_letters_pkey ON ledger.dead_letters: PRIMARY KEY (n);
+CONSTRAINT declarations_pkey ON ledger.declarations: PRIMARY KEY (n);
 CONSTRAINT event_keys_pkey ON ledger.event_keys: PRIMARY KEY (event_key);
 CONSTRAINT event_keys_position_key ON ledger.event_keys: UNIQUE (position_key);
 CONSTRAINT events_amount ON ledger.events: CHECK (((amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
@@ -463,6 +468,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflicts FOR EACH R
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.conflicts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.dead_letters FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.dead_letters FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.declarations FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.declarations FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.event_keys FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.event_keys FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_any_row BEFORE DELETE OR UPDATE ON ledger.events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -548,7 +555,19 @@ BEGIN
     END LOOP;
     RETURN made;
 END $function$;
-CREATE OR REPLACE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION ledger.declare(what text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 12); -- one declaration at a time: they become visible in the order of n
+    INSERT INTO ledger.declarations (n, what)
+    SELECT COALESCE(max(d.n), 0) + 1, declare.what
+    FROM ledger.declarations d;
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamp with time zone, OUT declared bigint)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -562,6 +581,8 @@ BEGIN
     SELECT array_agg(nextval('ledger.position_seq')) INTO positions FROM generate_series(1, n);
     recorded_at := greatest(clock_timestamp(),
         'epoch'::timestamptz + pg_sequence_last_value('ledger.taken_seq') * interval '1 microsecond');
+    -- Under the lock: a watermark taken after a declaration has waited for all who draw without knowing it.
+    declared := COALESCE((SELECT max(d.n) FROM ledger.declarations d), 0);
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.protect(fact regclass)
  RETURNS void
@@ -649,6 +670,8 @@ GRANT INSERT, SELECT ON ledger.conflict_private TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflicts TO deltaledger_app;
 GRANT EXECUTE ON ledger.create_partitions(integer) TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.dead_letters TO deltaledger_app;
+GRANT SELECT ON ledger.declarations TO deltaledger_app;
+GRANT EXECUTE ON ledger.declare(text) TO deltaledger_app;
 GRANT EXECUTE ON ledger.draw(integer) TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.event_keys TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.events TO deltaledger_app;

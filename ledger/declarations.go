@@ -1,0 +1,123 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pg"
+)
+
+// declarations are what the operator has declared, as of its n-th declaration. They are read once and
+// shared by all who prepare events; whoever draws positions learns whether there are more by then.
+type declarations struct {
+	n         int64
+	catalogue Catalogue
+	layout    *layout
+	sources   map[string]Source
+}
+
+const sqlDeclared = `
+SELECT COALESCE(max(n), 0)
+FROM ledger.declarations`
+
+// declared are the declarations that were read last. They may be older than those in force.
+func (l *Ledger) declared(ctx context.Context) (*declarations, error) {
+	if d := l.declarations.Load(); d != nil {
+		return d, nil
+	}
+	return l.readDeclarations(ctx)
+}
+
+// renewed are the declarations in force now: old, if nothing was declared since.
+func (l *Ledger) renewed(ctx context.Context, old *declarations) (*declarations, error) {
+	var n int64
+	if err := l.pool.QueryRow(ctx, sqlDeclared).Scan(&n); err != nil {
+		return nil, fmt.Errorf("read how many declarations there are: %w", err)
+	}
+	if n == old.n {
+		return old, nil
+	}
+	if d := l.declarations.Load(); d != nil && d.n == n {
+		return d, nil
+	}
+	return l.readDeclarations(ctx)
+}
+
+func (l *Ledger) readDeclarations(ctx context.Context) (*declarations, error) {
+	var d *declarations
+	err := pg.InSnapshot(ctx, l.pool, func(tx pgx.Tx) (err error) {
+		d = &declarations{}
+		if err = tx.QueryRow(ctx, sqlDeclared).Scan(&d.n); err != nil {
+			return err
+		}
+		if d.catalogue, err = readCatalogue(ctx, tx); err != nil {
+			return err
+		}
+		d.sources, err = readSources(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what is declared: %w", err)
+	}
+	d.layout = newLayout(d.catalogue)
+	for { // somebody may have read later ones meanwhile
+		newest := l.declarations.Load()
+		if newest != nil && newest.n >= d.n {
+			return newest, nil
+		}
+		if l.declarations.CompareAndSwap(newest, d) {
+			return d, nil
+		}
+	}
+}
+
+func readSources(ctx context.Context, tx pgx.Tx) (map[string]Source, error) {
+	rows, err := tx.Query(ctx, sqlSources)
+	if err != nil {
+		return nil, err
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Source])
+	if err != nil {
+		return nil, err
+	}
+	sources := make(map[string]Source, len(all))
+	for _, s := range all {
+		sources[s.Name] = s
+	}
+	return sources, nil
+}
+
+// check checks e, which is valid by itself, against what is declared.
+func (d *declarations) check(e *Event) *FieldError {
+	for _, m := range e.Measures {
+		if bad := d.checkMeasure("measures", m); bad != nil {
+			return bad
+		}
+	}
+	if !e.HasSeqn && e.Kind == Upstream && d.sources[e.Source].Numbering != NumberingNone {
+		return Invalid("seqn", "", "is missing; a source that doesn't number its events is declared with: deltaledger sources declare "+e.Source+" --numbering none")
+	}
+	return nil
+}
+
+const ruleMeasure = "is not a measure of this ledger: send amount or quantity; others can't be declared yet"
+
+func (d *declarations) checkMeasure(field string, m Measure) *FieldError {
+	if c, ok := d.catalogue.Column(m.Name); !ok || !c.Measure() || c.BuiltIn {
+		return Invalid(field+"."+shown(m.Name), m.Value.String(), ruleMeasure)
+	}
+	return nil
+}
+
+const sqlDeclare = `SELECT ledger.declare($1)`
+
+// declareTx notes in tx that something is declared, before tx records what: declarations queue here until
+// the end of their transactions. Whoever prepared events before prepares them again.
+func declareTx(ctx context.Context, tx pgx.Tx, what string) error {
+	if _, err := tx.Exec(ctx, sqlDeclare, what); err != nil {
+		return fmt.Errorf("note the declaration: %w", err)
+	}
+	return nil
+}
