@@ -85,6 +85,7 @@ CREATE TABLE ledger.sources (
     name        text        NOT NULL COLLATE "C",
     states      boolean     NOT NULL, -- sends states: absolute values that the ledger turns into deltas
     numbering   text        NOT NULL, -- what seqn counts
+    strict      boolean     NOT NULL DEFAULT false, -- takes only events whose type is declared
     declared_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     declared_by text        NOT NULL,
     CONSTRAINT sources_pkey PRIMARY KEY (n),
