@@ -46,3 +46,14 @@ func CopyEncoded(ctx context.Context, pool *pgxpool.Pool, e Encoded) error {
 		return err
 	})
 }
+
+// ListSQL is the statement that lists events.
+func (l *Ledger) ListSQL(ctx context.Context, where []Filter) (string, []any, error) {
+	catalogue, err := l.Catalogue(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	b := newBuilder(catalogue, 1<<40, "UTC", true, nil)
+	sql, _, err := b.list(cursor{Where: where, Limit: 10}, nil)
+	return sql, b.args, err
+}

@@ -8,8 +8,12 @@ import (
 
 // Filter selects events by one key: any column of the catalogue, one of the derived keys booked_month,
 // billed and invoice, a date bucket (hour, day, week, month, quarter, year), or else a key of the
-// dimensions. The form dimensions.KEY always means a key of the dimensions. Several values mean any of
-// them; the empty value means that there is none. Several filters must all hold.
+// dimensions. The form dimensions.KEY always means a key of the dimensions, compared as text whatever it is
+// declared to be. Several values mean any of them; the empty value means that there is none. Several filters
+// must all hold.
+//
+// A declared dimension finds the events recorded before its declaration too, by the text that they hold under its name:
+// level=7 finds 7 and "7". What of them isn't of the declared type is found by dimensions.level.
 type Filter struct {
 	Key    string   `json:"key"`
 	Values []string `json:"values"`
@@ -144,7 +148,8 @@ type term struct {
 	sql     string                           // expression of the type
 	sqlType string                           // as in the catalogue
 	show    string                           // format that makes text of sql; empty: by its type
-	older   string                           // declared dimension: where events recorded before the declaration keep it
+	older   string                           // declared dimension: where events recorded before the declaration keep it, as text
+	until   *int64                           // of older: events above this position keep it there no more; nil: not known
 	check   func(value string) (rule string) // values are compared as text and must keep this rule; nil: by their type
 }
 
@@ -154,7 +159,7 @@ func (b *builder) term(field, key string) (term, error) {
 		return term{}, err
 	}
 	if name, ok := strings.CutPrefix(key, "dimensions."); ok && name != "" {
-		key = name
+		return b.spelled(name), nil
 	} else if t, ok := b.derived(key); ok {
 		return t, nil
 	} else if t, ok := b.bucket(key); ok {
@@ -171,10 +176,20 @@ func (b *builder) column(field string, c Column) (term, error) {
 		return term{}, Invalid(field, c.Name, "is private content: it is read event by event, with the right to it, and is no key to filter or group by")
 	case c.BuiltIn || c.Measure():
 		return term{sql: c.identifier(), sqlType: c.Type}, nil
-	case c.Type == "text":
-		return term{sql: "COALESCE(" + c.identifier() + ", " + b.dimension(c.Name) + ")", sqlType: c.Type}, nil
 	}
-	return term{sql: c.identifier(), sqlType: c.Type, older: b.dimension(c.Name)}, nil
+	return term{sql: c.identifier(), sqlType: c.Type, older: b.dimension(c.Name), until: c.floor}, nil
+}
+
+// spelled is the text of a dimension wherever it is kept, without regard to what it is declared to be.
+func (b *builder) spelled(name string) term {
+	t := term{sql: b.dimension(name), sqlType: "text"}
+	if c, ok := b.catalogue.index[name]; ok {
+		if c := b.catalogue.columns[c]; !c.BuiltIn && !c.Measure() && !c.PII {
+			own := term{sql: c.identifier(), sqlType: c.Type, older: t.sql}
+			t.sql = own.text()
+		}
+	}
+	return t
 }
 
 // dimension is the text of a key of the dimensions that have no column of their own.
@@ -231,10 +246,19 @@ func (b *builder) match(field string, t term, values []string) (string, error) {
 		}
 		any = append(any, b.equals(t.sql, t.sqlType, typed))
 		if t.older != "" {
-			any = append(any, "("+t.sql+" IS NULL AND "+b.equals(t.older, "text", textValues(present))+")")
+			any = append(any, b.before(t)+" AND "+b.equals(t.older, "text", textValues(present))+")")
 		}
 	}
 	return "(" + strings.Join(any, " OR ") + ")", nil
+}
+
+// before begins the condition that an event keeps t where it was kept before the declaration. The bound on positions, which
+// changes nothing, lets an index of the column serve beside that of the positions.
+func (b *builder) before(t term) string {
+	if t.until == nil {
+		return "(" + t.sql + " IS NULL"
+	}
+	return "(e.position <= " + b.arg(*t.until, "bigint") + " AND " + t.sql + " IS NULL"
 }
 
 func (t term) absent() string {

@@ -27,6 +27,11 @@ type Column struct {
 	Describes   string    `json:"describes"` // event or stream
 	BuiltIn     bool      `json:"built_in"`  // false: declared by the operator
 	Since       time.Time `json:"since"`
+	By          string    `json:"declared_by"`        // ledger: built in
+	Position    int64     `json:"position,omitempty"` // an answer as of an older position doesn't know the column; 0: built in
+	Indexed     bool      `json:"indexed"`            // has an index of its own, which may still be being built
+
+	floor *int64 // events above it were recorded by writers that knew the column; nil: no such position is known
 }
 
 // Measure reports whether the column can be summed.
@@ -39,9 +44,12 @@ type Catalogue struct {
 }
 
 const sqlCatalogue = `
-SELECT name, kind, type, description, owner, pii, describes, built_in, since
-FROM ledger.columns
-ORDER BY name`
+SELECT c.name, c.kind, c.type, c.description, c.owner, c.pii, c.describes, c.built_in, c.since, c.declared_by,
+       COALESCE(c.position, 0), i.name IS NOT NULL, f.position
+FROM ledger.columns c
+LEFT JOIN ledger.column_indexes i ON i.name = c.name
+LEFT JOIN ledger.column_floors f ON f.name = c.name
+ORDER BY c.name`
 
 // Catalogue reads the columns of the events: those built in and those declared since.
 func (l *Ledger) Catalogue(ctx context.Context) (Catalogue, error) {
@@ -57,7 +65,11 @@ func readCatalogue(ctx context.Context, db querier) (Catalogue, error) {
 	if err != nil {
 		return Catalogue{}, err
 	}
-	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Column])
+	columns, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Column, err error) {
+		err = row.Scan(&c.Name, &c.Kind, &c.Type, &c.Description, &c.Owner, &c.PII, &c.Describes, &c.BuiltIn, &c.Since, &c.By,
+			&c.Position, &c.Indexed, &c.floor)
+		return c, err
+	})
 	return newCatalogue(columns), err
 }
 

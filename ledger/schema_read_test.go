@@ -66,7 +66,7 @@ func TestDeclaredColumns(t *testing.T) {
 		[]string{"north 7 2026-01-31 x EUR:1[1 -0.5]", "north 7 2026-01-31 null EUR:1[1.25 0]", "null null null null EUR:1[2.25 0]"})
 	for item, want := range map[string][]string{
 		"region=north": {"o1/1", "new"}, "level=7": {"o1/1", "new"}, "day_of=2026-01-31": {"o1/1", "new"},
-		"level=": {"o1/2"}, "region=": {"o1/2"}, "commission=-0.5": {"new"}, "dimensions.region=north": {"o1/1"}, "extra=false": {"new"},
+		"level=": {"o1/2"}, "region=": {"o1/2"}, "commission=-0.5": {"new"}, "dimensions.region=north": {"o1/1", "new"}, "dimensions.level=7": {"o1/1", "new"}, "extra=false": {"new"},
 	} {
 		where, err := ledger.ParseWhere([]string{item})
 		if err != nil {

@@ -282,11 +282,12 @@ BEGIN
         RAISE EXCEPTION '0 to 10,000,000 positions can be drawn at once, not %', n USING ERRCODE = 'program_limit_exceeded';
     END IF;
     PERFORM pg_advisory_xact_lock_shared(17484, 1); -- held until our commit is done: what a watermark taker waits for
+    -- Under the lock: a watermark taken after a declaration has waited for all who draw without knowing it. Before the
+    -- positions: whoever knows a declaration has none that is below the declaration's own.
+    declared := COALESCE((SELECT max(d.n) FROM ledger.declarations d), 0);
     SELECT array_agg(nextval('ledger.position_seq')) INTO positions FROM generate_series(1, n);
     recorded_at := greatest(clock_timestamp(),
         'epoch'::timestamptz + pg_sequence_last_value('ledger.taken_seq') * interval '1 microsecond');
-    -- Under the lock: a watermark taken after a declaration has waited for all who draw without knowing it.
-    declared := COALESCE((SELECT max(d.n) FROM ledger.declarations d), 0);
 END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION ledger.draw(integer) FROM PUBLIC;

@@ -92,6 +92,7 @@ BEGIN
     IF EXISTS (SELECT FROM ledger.columns c WHERE c.name = column_name) THEN
         RETURN false;
     END IF;
+    PERFORM ledger.declare('column ' || column_name);
     IF column_name !~ '^[a-z][a-z0-9_]{0,58}$'
         OR EXISTS (SELECT FROM pg_get_keywords() k WHERE k.word = column_name AND k.catcode IN ('R', 'T'))
         OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = 'ledger.events'::regclass AND a.attname = column_name) THEN
@@ -137,7 +138,7 @@ CREATE VIEW ledger.event_indexes AS
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
     JOIN ledger.column_indexes c ON c.name = a.attname
     LEFT JOIN pg_inherits h ON h.inhrelid = i.indexrelid
-    WHERE i.indnatts = 1
+    WHERE i.indnatts = 1 AND i.indpred IS NOT NULL -- as declare_index makes them
       AND (i.indrelid = 'ledger.events'::regclass
         OR i.indrelid IN (SELECT p.inhrelid FROM pg_inherits p WHERE p.inhparent = 'ledger.events'::regclass));
 GRANT SELECT ON ledger.event_indexes TO deltaledger_app;

@@ -156,6 +156,13 @@ TABLE export.freezes
     frozen_by text NOT NULL
     "position" bigint NOT NULL
     frozen_at timestamp with time zone NOT NULL;
+TABLE ledger.column_floors
+    name text COLLATE "C" NOT NULL
+    "position" bigint NOT NULL;
+TABLE ledger.column_indexes
+    name text COLLATE "C" NOT NULL
+    declared_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    declared_by text NOT NULL;
 TABLE ledger.columns
     name text COLLATE "C" NOT NULL
     kind text NOT NULL
@@ -165,7 +172,9 @@ TABLE ledger.columns
     pii boolean NOT NULL DEFAULT false
     describes text NOT NULL DEFAULT 'event'::text
     built_in boolean NOT NULL DEFAULT false
-    since timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+    since timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    "position" bigint
+    declared_by text NOT NULL DEFAULT 'ledger'::text;
 TABLE ledger.conflict_private
     conflict bigint NOT NULL
     payload text
@@ -256,6 +265,20 @@ TABLE ledger.sources
     name text COLLATE "C" NOT NULL
     states boolean NOT NULL
     numbering text NOT NULL
+    strict boolean NOT NULL DEFAULT false
+    declared_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    declared_by text NOT NULL;
+TABLE ledger.types
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    name text COLLATE "C" NOT NULL
+    version integer NOT NULL
+    description text NOT NULL
+    owner text NOT NULL
+    required_dimensions text[] NOT NULL
+    required_measures text[] NOT NULL
+    signs jsonb NOT NULL
+    schema text
+    billable boolean NOT NULL
     declared_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
     declared_by text NOT NULL;
 TABLE ledger.watermarks
@@ -365,6 +388,10 @@ CONSTRAINT freezes_pkey ON export.freezes: PRIMARY KEY (month);
 CONSTRAINT freezes_position ON export.freezes: UNIQUE ("position");
 CONSTRAINT freezes_previous ON export.freezes: FOREIGN KEY (previous, previous_watermark) REFERENCES export.freezes(month, watermark);
 CONSTRAINT freezes_previous_watermark ON export.freezes: CHECK (((previous IS NOT NULL) OR (previous_watermark = 0)));
+CONSTRAINT column_floors_column ON ledger.column_floors: FOREIGN KEY (name) REFERENCES ledger.columns(name);
+CONSTRAINT column_floors_pkey ON ledger.column_floors: PRIMARY KEY (name);
+CONSTRAINT column_indexes_column ON ledger.column_indexes: FOREIGN KEY (name) REFERENCES ledger.columns(name);
+CONSTRAINT column_indexes_pkey ON ledger.column_indexes: PRIMARY KEY (name);
 CONSTRAINT columns_describes ON ledger.columns: CHECK ((describes = ANY (ARRAY['event'::text, 'stream'::text])));
 CONSTRAINT columns_kind ON ledger.columns: CHECK ((kind = ANY (ARRAY['dimension'::text, 'money'::text, 'quantity'::text])));
 CONSTRAINT columns_pkey ON ledger.columns: PRIMARY KEY (name);
@@ -393,6 +420,9 @@ CONSTRAINT settings_only_row ON ledger.settings: CHECK (only_row);
 CONSTRAINT settings_pkey ON ledger.settings: PRIMARY KEY (only_row);
 CONSTRAINT sources_numbering ON ledger.sources: CHECK ((numbering = ANY (ARRAY['stream'::text, 'source'::text, 'none'::text])));
 CONSTRAINT sources_pkey ON ledger.sources: PRIMARY KEY (n);
+CONSTRAINT types_pkey ON ledger.types: PRIMARY KEY (n);
+CONSTRAINT types_version ON ledger.types: UNIQUE (name, version);
+CONSTRAINT types_versions ON ledger.types: CHECK ((version > 0));
 CONSTRAINT watermarks_pkey ON ledger.watermarks: PRIMARY KEY (n);
 CONSTRAINT watermarks_position ON ledger.watermarks: CHECK (("position" >= 0));
 CONSTRAINT balances_pkey ON reconcile.balances: PRIMARY KEY (account, currency, watermark);
@@ -460,6 +490,10 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON export.exports FOR EACH ROW
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON export.exports FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON export.freezes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON export.freezes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.column_floors FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.column_floors FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.column_indexes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.column_indexes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.columns FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.columns FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflict_private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -480,6 +514,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.settings FOR EACH RO
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.settings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.sources FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.sources FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.types FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.types FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.watermarks FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.watermarks FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON reconcile.balances FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -498,7 +534,9 @@ CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile
 VIEW billing.invoice_lines_v1 (account text, invoice_id uuid, line integer, charge text, origin_start timestamp with time zone, origin_end timestamp with time zone, late boolean, origin_invoice uuid, events bigint, added numeric, exact numeric, amount numeric);
 VIEW billing.invoices_v1 (account text, id uuid, series text, number bigint, cycle_start timestamp with time zone, cycle_end timestamp with time zone, currency text, stream text, total numeric, events bigint, rebills uuid, voided text, watermark bigint, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone);
 VIEW billing.pins_v1 (account text, position bigint, recorded_at timestamp with time zone, origin_start timestamp with time zone, invoice_id uuid, replaces uuid, live boolean);
+VIEW ledger.event_indexes (name text, index oid, of oid, whole boolean, valid boolean, attached oid);
 VIEW ledger.events_v1 (position bigint, recorded_at timestamp with time zone, occurred_at timestamp with time zone, business_date date, source text, event_id text, stream text, seqn bigint, type text, kind text, account text, currency text, amount numeric, quantity numeric, dimensions jsonb, corrects text, reason text, reference text, maker text, caused_by bigint);
+VIEW ledger.events_v2 (position bigint, recorded_at timestamp with time zone, occurred_at timestamp with time zone, business_date date, source text, event_id text, stream text, seqn bigint, type text, kind text, account text, currency text, amount numeric, quantity numeric, dimensions jsonb, corrects text, reason text, reference text, maker text, caused_by bigint);
 
 -- Functions
 
@@ -525,6 +563,16 @@ BEGIN
             USING ERRCODE = 'data_corrupted', HINT = 'Stop recording, and set ledger.position_seq above every position that is stored.';
     END IF;
 END $function$;
+CREATE OR REPLACE FUNCTION ledger.bigint_of(text)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN CASE WHEN ($1 ~ '^-?[0-9]{1,19}$'::text) THEN CASE WHEN ((($1)::numeric >= ('-9223372036854775808'::bigint)::numeric) AND (($1)::numeric <= ('9223372036854775807'::bigint)::numeric)) THEN ($1)::bigint ELSE NULL::bigint END ELSE NULL::bigint END;
+CREATE OR REPLACE FUNCTION ledger.boolean_of(text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN CASE $1 WHEN 'true'::text THEN true WHEN 'false'::text THEN false ELSE NULL::boolean END;
 CREATE OR REPLACE FUNCTION ledger.create_partitions(ahead integer DEFAULT 12)
  RETURNS integer
  LANGUAGE plpgsql
@@ -555,6 +603,11 @@ BEGIN
     END LOOP;
     RETURN made;
 END $function$;
+CREATE OR REPLACE FUNCTION ledger.date_of(text)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN CASE WHEN (($1 ~ '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$'::text) AND ("left"($1, 4) <> '0000'::text)) THEN CASE WHEN ((("right"($1, 2))::integer)::numeric <= EXTRACT(day FROM ((make_date(("left"($1, 4))::integer, (substr($1, 6, 2))::integer, 1))::timestamp without time zone + '1 mon -1 days'::interval))) THEN make_date(("left"($1, 4))::integer, (substr($1, 6, 2))::integer, ("right"($1, 2))::integer) ELSE NULL::date END ELSE NULL::date END;
 CREATE OR REPLACE FUNCTION ledger.declare(what text)
  RETURNS void
  LANGUAGE plpgsql
@@ -567,6 +620,83 @@ BEGIN
     SELECT COALESCE(max(d.n), 0) + 1, declare.what
     FROM ledger.declarations d;
 END $function$;
+CREATE OR REPLACE FUNCTION ledger.declare_column(name text, kind text, type text, description text, owner text, pii boolean, describes text, declared_by text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    column_name ALIAS FOR $1;
+    column_kind ALIAS FOR $2;
+    column_type ALIAS FOR $3;
+    private     ALIAS FOR $6;
+    drawn       bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 6); -- one change of the shape of the events at a time, new partitions included
+    IF EXISTS (SELECT FROM ledger.columns c WHERE c.name = column_name) THEN
+        RETURN false;
+    END IF;
+    PERFORM ledger.declare('column ' || column_name);
+    IF column_name !~ '^[a-z][a-z0-9_]{0,58}$'
+        OR EXISTS (SELECT FROM pg_get_keywords() k WHERE k.word = column_name AND k.catcode IN ('R', 'T'))
+        OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = 'ledger.events'::regclass AND a.attname = column_name) THEN
+        RAISE EXCEPTION 'no column can be called %', column_name USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF column_kind NOT IN ('dimension', 'money', 'quantity')
+        OR column_kind = 'dimension' AND column_type NOT IN ('text', 'bigint', 'boolean', 'date', 'uuid')
+        OR column_kind <> 'dimension' AND (column_type <> 'numeric' OR private OR $7 <> 'event')
+        OR private AND $7 <> 'event' THEN
+        RAISE EXCEPTION 'there is no % of the type % that is private: % and describes: %', column_kind, column_type, private, $7
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT private THEN
+        -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
+        LOCK TABLE ledger.events IN SHARE UPDATE EXCLUSIVE MODE;
+        PERFORM set_config('lock_timeout', '200ms', true);
+        -- Waits for the transactions under way; those that come after wait for us. Then nothing else is waited for.
+        LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE;
+        -- Without a default, and with a check that isn't tried on the rows there are: none is read or written.
+        EXECUTE format('ALTER TABLE ledger.events ADD COLUMN %I %s %s', column_name, column_type,
+            CASE WHEN column_type = 'text' THEN 'COLLATE "C"' END);
+        IF column_type = 'numeric' THEN
+            EXECUTE format('ALTER TABLE ledger.events ADD CHECK (%1$I > -1e38 AND %1$I < 1e38) NOT VALID', column_name);
+        END IF;
+    END IF;
+    SELECT d.positions[1] INTO drawn FROM ledger.draw(1) d;
+    INSERT INTO ledger.columns (name, kind, type, description, owner, pii, describes, position, declared_by)
+    VALUES (column_name, column_kind, column_type, $4, $5, private, $7, drawn, $8);
+    IF NOT private THEN
+        PERFORM ledger.show_columns();
+    END IF;
+    RETURN true;
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.declare_index(name text, declared_by text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    column_name ALIAS FOR $1;
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 6); -- as in declare_column
+    IF EXISTS (SELECT FROM ledger.column_indexes c WHERE c.name = column_name) THEN
+        RETURN false;
+    END IF;
+    IF NOT EXISTS (SELECT FROM ledger.columns c WHERE c.name = column_name AND c.kind = 'dimension' AND NOT c.built_in AND NOT c.pii) THEN
+        RAISE EXCEPTION 'there is no declared dimension % that an index could be for', column_name USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in declare_column
+    PERFORM set_config('lock_timeout', '200ms', true);
+    EXECUTE format('CREATE INDEX ON ONLY ledger.events (%1$I) WHERE %1$I IS NOT NULL', column_name);
+    INSERT INTO ledger.column_indexes (name, declared_by) VALUES (column_name, $2);
+    RETURN true;
+END $function$;
 CREATE OR REPLACE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamp with time zone, OUT declared bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -578,11 +708,12 @@ BEGIN
         RAISE EXCEPTION '0 to 10,000,000 positions can be drawn at once, not %', n USING ERRCODE = 'program_limit_exceeded';
     END IF;
     PERFORM pg_advisory_xact_lock_shared(17484, 1); -- held until our commit is done: what a watermark taker waits for
+    -- Under the lock: a watermark taken after a declaration has waited for all who draw without knowing it. Before the
+    -- positions: whoever knows a declaration has none that is below the declaration's own.
+    declared := COALESCE((SELECT max(d.n) FROM ledger.declarations d), 0);
     SELECT array_agg(nextval('ledger.position_seq')) INTO positions FROM generate_series(1, n);
     recorded_at := greatest(clock_timestamp(),
         'epoch'::timestamptz + pg_sequence_last_value('ledger.taken_seq') * interval '1 microsecond');
-    -- Under the lock: a watermark taken after a declaration has waited for all who draw without knowing it.
-    declared := COALESCE((SELECT max(d.n) FROM ledger.declarations d), 0);
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.protect(fact regclass)
  RETURNS void
@@ -614,6 +745,32 @@ BEGIN
         USING ERRCODE = 'restrict_violation',
               HINT = 'Record a further fact instead: an adjustment, a void, a credit note or a resolution.';
 END $function$;
+CREATE OR REPLACE FUNCTION ledger.show_columns()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    shown text;
+BEGIN
+    SELECT string_agg(CASE
+            WHEN c.kind <> 'dimension' THEN format(', e.%I', c.name)
+            WHEN c.type = 'text' THEN format(', COALESCE(e.%1$I, e.dimensions ->> %1$L) COLLATE "C" AS %1$I', c.name)
+            ELSE format(', COALESCE(e.%1$I, ledger.%2$I(e.dimensions ->> %1$L)) AS %1$I', c.name, c.type || '_of')
+        END, '' ORDER BY c.position)
+    INTO shown
+    FROM ledger.columns c
+    WHERE NOT c.built_in AND NOT c.pii;
+    EXECUTE 'CREATE OR REPLACE VIEW ledger.events_v2 AS
+        SELECT e.position, e.recorded_at, e.occurred_at, e.business_date, e.source, e.event_id, e.stream, e.seqn, e.type, e.kind,
+               e.account, e.currency, e.amount, e.quantity, e.dimensions, e.corrects, e.reason, e.reference, e.maker, e.caused_by'
+        || COALESCE(shown, '') || ' FROM ledger.events e';
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.uuid_of(text)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN CASE WHEN ($1 ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'::text) THEN ($1)::uuid ELSE NULL::uuid END;
 
 -- Sequences
 
@@ -626,6 +783,7 @@ SEQUENCE ledger.migrations_id_seq AS integer INCREMENT 1 CACHE 1;
 SEQUENCE ledger.position_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.sources_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.taken_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.types_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.watermarks_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE reconcile.resolutions_n_seq AS bigint INCREMENT 1 CACHE 1;
 
@@ -665,24 +823,32 @@ GRANT INSERT, SELECT ON billing.voids TO deltaledger_app;
 GRANT INSERT, SELECT ON export.exports TO deltaledger_app;
 GRANT INSERT, SELECT ON export.freezes TO deltaledger_app;
 GRANT EXECUTE ON ledger.begin_watermark() TO deltaledger_app;
-GRANT INSERT, SELECT ON ledger.columns TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.column_floors TO deltaledger_app;
+GRANT SELECT ON ledger.column_indexes TO deltaledger_app;
+GRANT SELECT ON ledger.columns TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflict_private TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflicts TO deltaledger_app;
 GRANT EXECUTE ON ledger.create_partitions(integer) TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.dead_letters TO deltaledger_app;
 GRANT SELECT ON ledger.declarations TO deltaledger_app;
 GRANT EXECUTE ON ledger.declare(text) TO deltaledger_app;
+GRANT EXECUTE ON ledger.declare_column(text,text,text,text,text,boolean,text,text) TO deltaledger_app;
+GRANT EXECUTE ON ledger.declare_index(text,text) TO deltaledger_app;
 GRANT EXECUTE ON ledger.draw(integer) TO deltaledger_app;
+GRANT SELECT ON ledger.event_indexes TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.event_keys TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.events TO deltaledger_app;
 GRANT SELECT ON ledger.events_v1 TO deltaledger_app;
 GRANT SELECT ON ledger.events_v1 TO deltaledger_reader;
+GRANT SELECT ON ledger.events_v2 TO deltaledger_app;
+GRANT SELECT ON ledger.events_v2 TO deltaledger_reader;
 GRANT INSERT, SELECT, UPDATE ON ledger.offsets TO deltaledger_app;
 GRANT SELECT ON ledger.position_seq TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.private TO deltaledger_app;
 GRANT SELECT ON ledger.private TO deltaledger_private;
 GRANT SELECT ON ledger.settings TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.sources TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.types TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.watermarks TO deltaledger_app;
 GRANT INSERT, SELECT ON reconcile.balances TO deltaledger_app;
 GRANT INSERT, SELECT ON reconcile.findings TO deltaledger_app;

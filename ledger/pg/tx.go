@@ -49,6 +49,11 @@ func InTxWith(ctx context.Context, db Beginner, o pgx.TxOptions, f func(pgx.Tx) 
 	}
 }
 
+// InTxOnce is InTx without further tries, for what must pause for longer between them.
+func InTxOnce(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
+	return once(ctx, db, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, f)
+}
+
 // backoff waits a random time that grows with the number of tries, from about 5 ms on.
 func backoff(ctx context.Context, try int) error {
 	most := 5 * time.Millisecond << min(try, 7)
