@@ -63,7 +63,7 @@ func meanings() map[string]map[string]string {
 		"ConflictRow": {
 			"n":                    "The conflict's own number",
 			"detected_at":          "When it arrived (UTC)",
-			"reason":               "content: the identity was taken by other content. sequence: the place in the stream was taken",
+			"reason":               "content: the identity was taken by other content. sequence: the place in the stream was taken. currency: the stream, of a source that sends states, is recorded in another currency",
 			"existing_position":    "Position of the recorded event that it collides with",
 			"existing_recorded_at": "When that one was recorded (UTC)",
 			"differs":              "Names of the fields that differ",

@@ -42,6 +42,9 @@ func (l *Ledger) Append(ctx context.Context, events []Event) ([]Outcome, error) 
 // Write records a prepared batch in one transaction and sets its outcomes.
 func (l *Ledger) Write(ctx context.Context, b *Batch) error {
 	for {
+		if err := l.awaitDeclared(ctx, b); err != nil {
+			return fmt.Errorf("record events: %w", err)
+		}
 		w := writer{l: l, run: func(f func(pgx.Tx) error) error { return l.inTx(ctx, f) }}
 		err := w.write(ctx, b, b.all())
 		if errors.Is(err, errDeclared) {
@@ -108,9 +111,20 @@ func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, e
 
 // writeAtomic writes all of the batches in one transaction, or none.
 func (l *Ledger) writeAtomic(ctx context.Context, batches []*Batch) ([]Outcome, error) {
+	var items []*prepared
+	for _, b := range batches {
+		if err := l.awaitDeclared(ctx, b); err != nil {
+			return nil, fmt.Errorf("record events: %w", err)
+		}
+		items = append(items, b.all()...)
+	}
 	var conflicts []conflict
 	err := l.inTx(ctx, func(tx pgx.Tx) error {
 		conflicts = nil
+		// All stripes first: a batch that locked more of them after another would deadlock with others.
+		if err := lockStripes(ctx, tx, stripes(items)); err != nil {
+			return err
+		}
 		for _, b := range batches {
 			w := writer{l: l, atomic: true, run: func(f func(pgx.Tx) error) error { return pg.InSavepoint(ctx, tx, f) }}
 			if err := w.write(ctx, b, b.all()); err != nil {
@@ -163,8 +177,11 @@ func keepable(batches []*Batch, conflicts []conflict) []conflict {
 				continue
 			}
 			rule := fmt.Sprintf("stands in the request before, with other content: %v", o.Differs)
-			if o.Err.Field != "id" {
+			switch o.Err.Field {
+			case "seqn":
 				rule = "is the place of an event of the request before this one"
+			case "currency":
+				rule = "is another one than that of an event of the same stream before this one in the request"
 			}
 			b.Outcomes[i] = Outcome{Status: Conflict, Differs: o.Differs, Err: Invalid(o.Err.Field, o.Err.Value, rule)}
 		}
@@ -230,6 +247,11 @@ func (w *writer) writeOnce(ctx context.Context, b *Batch, items []*prepared) err
 	if len(items) == 0 {
 		return nil
 	}
+	if slices.ContainsFunc(items, func(p *prepared) bool { return p.lawful }) {
+		taken, err := w.writeLawful(ctx, b, items)
+		w.count(taken, err)
+		return err
+	}
 	if w.l.careful.Load() <= 0 {
 		err := w.writeFast(ctx, b, items)
 		if !pg.IsUniqueViolation(err) {
@@ -238,12 +260,17 @@ func (w *writer) writeOnce(ctx context.Context, b *Batch, items []*prepared) err
 		w.l.careful.Store(carefulBatches)
 	}
 	taken, err := w.writeCareful(ctx, b, items)
-	if err == nil && taken == 0 {
-		w.l.careful.Add(-1)
-	} else if taken > 0 {
-		w.l.careful.Store(carefulBatches)
-	}
+	w.count(taken, err)
 	return err
+}
+
+// count counts a batch that met so many keys that were taken.
+func (w *writer) count(taken int, err error) {
+	if taken > 0 {
+		w.l.careful.Store(carefulBatches)
+	} else if err == nil && w.l.careful.Load() > 0 {
+		w.l.careful.Add(-1)
+	}
 }
 
 // writeFast copies keys and events and expects none of the keys to be taken.

@@ -19,6 +19,7 @@ import (
 const (
 	reasonContent  = "content"  // the identity is recorded with other content
 	reasonSequence = "sequence" // the place in the stream is taken by another event
+	reasonCurrency = "currency" // the stream, of a source that sends states, is recorded in another currency
 )
 
 // conflict is an event whose identity or place is taken by other content.
@@ -27,16 +28,20 @@ type conflict struct {
 	event    *Event
 	existing taken
 	reason   string
-	other    string   // ID of the recorded event
+	other    Event    // the recorded event, its public content
 	differs  []string // names of the fields that differ, sorted
 	tag      []byte   // tells versions of the private content apart
 }
 
 func (c conflict) outcome() Outcome {
 	o := Outcome{Status: Conflict, Position: c.existing.position, Differs: c.differs}
-	if c.reason == reasonSequence {
-		o.Err = invalidf("seqn", "", "%d of stream %q is taken by event %q at position %d", c.event.Seqn, c.event.Stream, c.other, c.existing.position)
-	} else {
+	switch c.reason {
+	case reasonSequence:
+		o.Err = invalidf("seqn", "", "%d of stream %q is taken by event %q at position %d", c.event.Seqn, c.event.Stream, c.other.ID, c.existing.position)
+	case reasonCurrency:
+		o.Err = invalidf("currency", c.event.Currency, "must be %s, which stream %q is recorded in, with event %q at position %d: states of one stream have one currency",
+			c.other.Currency, c.event.Stream, c.other.ID, c.existing.position)
+	default:
 		o.Err = invalidf("id", c.event.ID, "is recorded at position %d with other content: %v", c.existing.position, c.differs)
 	}
 	return o
@@ -54,9 +59,10 @@ func describe(ctx context.Context, tx pgx.Tx, conflicts []conflict, c Catalogue,
 		if !ok {
 			return fmt.Errorf("position %d is in the identity index but not among the events: %w", c.existing.position, ErrCorrupt)
 		}
-		c.other = old.ID
-		c.differs = differs(&old, c.event)
-		if len(c.differs) == 0 {
+		c.other = old
+		if c.reason == reasonCurrency { // everything else differs too: they are two events
+			c.differs = []string{"currency"}
+		} else if c.differs = differs(&old, c.event); len(c.differs) == 0 {
 			c.differs = []string{"payload"}
 		}
 		sum := sha256.Sum256(slices.Concat(ledgerID[:], c.p.eventKey[:], c.p.canonical))
@@ -111,10 +117,16 @@ func (r Row) event(private bool) (Event, error) {
 		e.Measures = append(e.Measures, Measure{name, value})
 	}
 	slices.SortFunc(e.Measures, func(a, b Measure) int { return cmp.Compare(a.Name, b.Name) })
+	var err error
+	if len(r.State) > 0 { // the changes are the ledger's own
+		e.Amount, e.Quantity, e.Measures = Amount{}, Amount{}, nil
+		if e.State, err = measuresOf(r.State); err != nil {
+			return e, err
+		}
+	}
 	if len(r.Dimensions) == 0 {
 		return e, nil
 	}
-	var err error
 	e.Dimensions, err = CanonicalDimensions(r.Dimensions)
 	return e, err
 }
@@ -142,6 +154,7 @@ func differs(a, b *Event) []string {
 	add("reason", a.Reason == b.Reason)
 	add("reference", a.Reference == b.Reference)
 	add("seqn", a.HasSeqn == b.HasSeqn && a.Seqn == b.Seqn)
+	add("state", slices.Equal(a.State, b.State))
 	add("stream", a.Stream == b.Stream)
 	add("type", a.Type == b.Type)
 	return names

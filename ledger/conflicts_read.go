@@ -12,7 +12,7 @@ import (
 type ConflictRow struct {
 	N                  int64           `json:"n"` // the conflict's own number
 	DetectedAt         time.Time       `json:"detected_at"`
-	Reason             string          `json:"reason"` // content: the identity was taken; sequence: the place in the stream
+	Reason             string          `json:"reason"` // content: the identity was taken; sequence: the place in the stream; currency: the stream has another
 	Source             string          `json:"source"`
 	EventID            string          `json:"id"`
 	ExistingPosition   int64           `json:"existing_position"` // of the recorded event that it collides with

@@ -96,6 +96,17 @@ func (d *declarations) check(e *Event) *FieldError {
 			return bad
 		}
 	}
+	if e.State != nil && !d.sources[e.Source].States {
+		return Invalid("state", "", "is sent by a source that isn't declared to send states; declare it with: deltaledger sources declare "+e.Source+" --states")
+	}
+	for _, m := range e.State {
+		if m.Name == "amount" || m.Name == "quantity" {
+			continue
+		}
+		if bad := d.checkMeasure("state", m); bad != nil {
+			return bad
+		}
+	}
 	if !e.HasSeqn && e.Kind == Upstream && d.sources[e.Source].Numbering != NumberingNone {
 		return Invalid("seqn", "", "is missing; a source that doesn't number its events is declared with: deltaledger sources declare "+e.Source+" --numbering none")
 	}

@@ -143,8 +143,11 @@ func StreamPrefix(source, stream string) [10]byte {
 // PositionKey is the place of an event in its stream: StreamPrefix, then seqn in 6 bytes, so that
 // keys of one stream are ordered by seqn.
 func PositionKey(source, stream string, seqn int64) Key {
+	return placeKey(StreamPrefix(source, stream), seqn)
+}
+
+func placeKey(prefix [10]byte, seqn int64) Key {
 	var k Key
-	prefix := StreamPrefix(source, stream)
 	copy(k[:], prefix[:])
 	binary.BigEndian.PutUint16(k[10:], uint16(seqn>>32))
 	binary.BigEndian.PutUint32(k[12:], uint32(seqn))

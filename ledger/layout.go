@@ -19,6 +19,7 @@ type layout struct {
 	sqlCopy string
 	columns []Column            // declared ones of the events, by name, in the order of the tuples
 	keys    map[string]placeFor // declared dimensions
+	owning  map[string]string   // of those that describe the stream, the type
 }
 
 // placeFor is where a declared dimension goes.
@@ -29,7 +30,7 @@ type placeFor struct {
 }
 
 func newLayout(c Catalogue) *layout {
-	l := &layout{keys: map[string]placeFor{}}
+	l := &layout{keys: map[string]placeFor{}, owning: map[string]string{}}
 	var names strings.Builder
 	for _, column := range c.columns {
 		if column.BuiltIn {
@@ -37,6 +38,9 @@ func newLayout(c Catalogue) *layout {
 		}
 		if !column.Measure() {
 			l.keys[column.Name] = placeFor{column: len(l.columns), kind: column.Type, private: column.PII}
+		}
+		if !column.Measure() && !column.PII && column.Describes == describesStream {
+			l.owning[column.Name] = column.Type
 		}
 		if !column.PII {
 			l.columns = append(l.columns, column)

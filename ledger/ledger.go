@@ -25,6 +25,7 @@ type Ledger struct {
 	random   io.Reader
 
 	declarations atomic.Pointer[declarations] // what was read last; nil before the first time
+	settled      atomic.Int64                 // no writer is under way that knows fewer declarations; see awaitDeclared
 	careful      atomic.Int64                 // batches that still go the careful way; see writer.writeOnce
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"time"
 )
 
 // Batch is a number of events made ready to be written: checked, hashed, and encoded as far as that
@@ -27,9 +28,11 @@ type prepared struct {
 	positionKey Key
 	numbered    bool // positionKey is set
 	digest      Digest
-	canonical   []byte // of the private content, nil if there is none
-	tuple       span   // of Batch.tuples
-	row         span   // of Batch.private, empty if there is none
+	canonical   []byte  // of the private content, nil if there is none
+	tuple       span    // of Batch.tuples
+	row         span    // of Batch.private, empty if there is none
+	lawful      bool    // of a source that sends states: the law decides which rows it needs
+	state       *stored // of an event with a state: what to encode once its changes are known
 }
 
 type span struct{ from, to int }
@@ -149,11 +152,22 @@ func (l *Ledger) prepare(b *Batch, i int, scratch []byte) ([]byte, *FieldError, 
 		return scratch, invalidf("id", e.ID, "the event must have at most %d bytes, not %d", MaxEvent, len(scratch)), nil
 	}
 	p.digest = sha256.Sum256(scratch)
-	p.tuple.from = len(b.tuples)
-	b.tuples = appendEventTuple(b.tuples, stored{Event: p.public, parts: parts, commitment: commit}, b.by.layout, l.zone)
-	p.tuple.to = len(b.tuples)
+	p.lawful = p.numbered && b.by.sources[e.Source].States
+	row := stored{Event: p.public, parts: parts, commitment: commit}
+	if e.State != nil {
+		p.state = &row
+	} else {
+		p.tuple = b.encode(row, l.zone)
+	}
 	b.items = append(b.items, p)
 	return scratch, nil, nil
+}
+
+// encode encodes a row into the batch.
+func (b *Batch) encode(row stored, zone *time.Location) span {
+	from := len(b.tuples)
+	b.tuples = appendEventTuple(b.tuples, row, b.by.layout, zone)
+	return span{from, len(b.tuples)}
 }
 
 // order is the order in which keys are inserted, the same for every writer, so that two writers of

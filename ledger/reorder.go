@@ -73,6 +73,24 @@ func (e *entry) stated(measure string) bool {
 type history struct {
 	source, stream string
 	entries        []*entry
+	currencies     []*entry // of each currency among the entries one
+}
+
+// meet remembers the currency of an entry.
+func (h *history) meet(e *entry) {
+	if !slices.ContainsFunc(h.currencies, func(known *entry) bool { return known.currency == e.currency }) {
+		h.currencies = append(h.currencies, e)
+	}
+}
+
+// other is an entry with another currency than e, nil if there is none.
+func (h *history) other(e *entry) *entry {
+	for _, known := range h.currencies {
+		if known.currency != e.currency {
+			return known
+		}
+	}
+	return nil
 }
 
 // effects are the rows that one event needs: its own, and those that the ledger makes because of it.
@@ -136,6 +154,7 @@ func (h *history) apply(e *entry) (effects, *FieldError) {
 	}
 	out.sort()
 	h.entries = slices.Insert(h.entries, at, e)
+	h.meet(e)
 	return out, nil
 }
 

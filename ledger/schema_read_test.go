@@ -102,7 +102,7 @@ func TestSources(t *testing.T) {
 	declare := func(name string, states bool, numbering string) error {
 		return l.DeclareSource(t.Context(), ledger.Source{Name: name, States: states, Numbering: numbering, By: "ops"})
 	}
-	for _, err := range []error{declare("shop", false, "stream"), declare("shop", false, "stream"), declare("shop", true, "none"), declare("ads", false, "source")} {
+	for _, err := range []error{declare("shop", false, "stream"), declare("shop", false, "stream"), declare("shop", true, "source"), declare("ads", false, "source")} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,17 +111,17 @@ func TestSources(t *testing.T) {
 		t.Errorf("%d declarations are kept, want 3: one said nothing new", n)
 	}
 	all, err := l.Sources(t.Context())
-	if err != nil || len(all) != 2 || all[0].Name != "ads" || all[1].Name != "shop" || !all[1].States || all[1].Numbering != "none" || all[1].By != "ops" {
+	if err != nil || len(all) != 2 || all[0].Name != "ads" || all[1].Name != "shop" || !all[1].States || all[1].Numbering != "source" || all[1].By != "ops" {
 		t.Errorf("%+v, %v", all, err)
 	}
 	if s, err := l.SourceOf(t.Context(), "shop"); err != nil || s != all[1] {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if err := declare("shop", false, "none"); !errors.Is(err, ledger.ErrConflict) {
+	if err := declare("shop", false, "source"); !errors.Is(err, ledger.ErrConflict) {
 		t.Errorf("states withdrawn: %v", err)
 	}
 	for _, err := range []error{
-		declare("", false, "none"), declare("x", false, "some"), declare(ledger.ReservedSource, false, "none"), declare("a\x00", false, "none"),
+		declare("", false, "none"), declare("x", false, "some"), declare("x", true, "none"), declare(ledger.ReservedSource, false, "none"), declare("a\x00", false, "none"),
 		declare(strings.Repeat("x", 65), false, "none"), l.DeclareSource(t.Context(), ledger.Source{Name: "x", Numbering: "none"}),
 	} {
 		if !errors.Is(err, ledger.ErrInvalid) {

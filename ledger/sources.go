@@ -41,6 +41,8 @@ func (s Source) validate() error {
 		return Invalid("name", s.Name, "is reserved for rows that the ledger makes itself")
 	case !slices.Contains([]string{NumberingStream, NumberingSource, NumberingNone}, s.Numbering):
 		return Invalid("numbering", s.Numbering, "must be stream, source or none")
+	case s.States && s.Numbering == NumberingNone:
+		return Invalid("numbering", s.Numbering, "must be stream or source for a source that sends states: what a state changes depends on the events before it")
 	case s.By == "":
 		return Invalid("by", "", "is missing: who declares the source")
 	case len(s.By) > MaxText || !storable(s.By):
@@ -65,19 +67,15 @@ func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 	if err := s.validate(); err != nil {
 		return err
 	}
-	old, found, err := l.declaredSource(ctx, s.Name)
-	if err != nil {
+	if inForce, err := declaredAlready(ctx, l.pool, s); err != nil || inForce {
 		return err
 	}
-	if found && old.States && !s.States {
-		return fmt.Errorf("source %s was declared to send states on %s, which can't be withdrawn: %w",
-			s.Name, old.DeclaredAt.Format(time.RFC3339), ErrConflict)
-	}
-	if found && old.States == s.States && old.Numbering == s.Numbering {
-		return nil
-	}
-	err = pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
+	err := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
 		if err := declareTx(ctx, tx, "source "+s.Name); err != nil {
+			return err
+		}
+		// Again, now that declarations queue: somebody may have declared states since.
+		if inForce, err := declaredAlready(ctx, tx, s); err != nil || inForce {
 			return err
 		}
 		_, err := tx.Exec(ctx, sqlDeclareSource, s.Name, s.States, s.Numbering, s.By)
@@ -87,6 +85,19 @@ func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 		return readError("declare source "+s.Name, err)
 	}
 	return nil
+}
+
+// declaredAlready reports whether the declaration is in force. It is ErrConflict if it can't come into force.
+func declaredAlready(ctx context.Context, db querier, s Source) (bool, error) {
+	old, found, err := declaredSource(ctx, db, s.Name)
+	switch {
+	case err != nil || !found:
+		return false, err
+	case old.States && !s.States:
+		return false, fmt.Errorf("source %s was declared to send states on %s, which can't be withdrawn: %w",
+			s.Name, old.DeclaredAt.Format(time.RFC3339), ErrConflict)
+	}
+	return old.States == s.States && old.Numbering == s.Numbering, nil
 }
 
 const sqlSource = `
@@ -101,15 +112,15 @@ func (l *Ledger) SourceOf(ctx context.Context, name string) (Source, error) {
 	if !storable(name) {
 		return Source{}, Invalid("source", strings.ToValidUTF8(name, "�"), ruleStorable)
 	}
-	s, found, err := l.declaredSource(ctx, name)
+	s, found, err := declaredSource(ctx, l.pool, name)
 	if err == nil && !found {
 		err = fmt.Errorf("source %s was never declared: %w", name, ErrNotFound)
 	}
 	return s, err
 }
 
-func (l *Ledger) declaredSource(ctx context.Context, name string) (s Source, found bool, err error) {
-	rows, err := l.pool.Query(ctx, sqlSource, name)
+func declaredSource(ctx context.Context, db querier, name string) (s Source, found bool, err error) {
+	rows, err := db.Query(ctx, sqlSource, name)
 	if err != nil {
 		return Source{}, false, readError("read source "+name, err)
 	}

@@ -72,7 +72,7 @@ func (l *Ledger) stream(ctx context.Context, source, stream, asOf string, privat
 	if err != nil {
 		return StreamView{}, err
 	}
-	declared, found, err := l.declaredSource(ctx, source)
+	declared, found, err := declaredSource(ctx, l.pool, source)
 	if err != nil {
 		return StreamView{}, err
 	}

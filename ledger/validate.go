@@ -137,10 +137,17 @@ func validateMeasures(e *Event) *FieldError {
 	if e.State == nil {
 		return nil
 	}
-	if e.Amount.Valid() || e.Quantity.Valid() || len(e.Measures) > 0 {
+	switch {
+	case e.Amount.Valid() || e.Quantity.Valid() || len(e.Measures) > 0:
 		return Invalid("state", "", "must not stand beside amount, quantity or measures: an event has either changes or the values after it")
+	case len(e.State) == 0:
+		return Invalid("state", "", "must hold a value: amount, quantity or a declared measure")
+	case e.Kind == Adjustment:
+		return Invalid("state", "", "must be left out: an adjustment carries changes")
+	case !e.HasSeqn:
+		return Invalid("seqn", "", "is missing: what a state changes depends on the events before it in its stream")
 	}
-	return Invalid("state", "", "events with states can't be recorded yet: send the changes as amount and quantity")
+	return nil
 }
 
 // validateContent checks dimensions and payload as JSON, and the size of both.

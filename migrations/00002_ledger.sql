@@ -210,7 +210,7 @@ CREATE TABLE ledger.conflicts (
     private_tag          bytea       NOT NULL, -- tells versions of the private content apart
     CONSTRAINT conflicts_pkey PRIMARY KEY (n),
     CONSTRAINT conflicts_once UNIQUE (event_key, digest, private_tag),
-    CONSTRAINT conflicts_reason CHECK (reason IN ('content', 'sequence'))
+    CONSTRAINT conflicts_reason CHECK (reason IN ('content', 'sequence', 'currency'))
 );
 SELECT ledger.protect('ledger.conflicts');
 

@@ -400,7 +400,7 @@ CONSTRAINT conflict_private_conflict ON ledger.conflict_private: FOREIGN KEY (co
 CONSTRAINT conflict_private_pkey ON ledger.conflict_private: PRIMARY KEY (conflict);
 CONSTRAINT conflicts_once ON ledger.conflicts: UNIQUE (event_key, digest, private_tag);
 CONSTRAINT conflicts_pkey ON ledger.conflicts: PRIMARY KEY (n);
-CONSTRAINT conflicts_reason ON ledger.conflicts: CHECK ((reason = ANY (ARRAY['content'::text, 'sequence'::text])));
+CONSTRAINT conflicts_reason ON ledger.conflicts: CHECK ((reason = ANY (ARRAY['content'::text, 'sequence'::text, 'currency'::text])));
 CONSTRAINT dead_letters_once ON ledger.dead_letters: UNIQUE (topic, partition, "offset");
 CONSTRAINT dead_letters_pkey ON ledger.dead_letters: PRIMARY KEY (n);
 CONSTRAINT declarations_pkey ON ledger.declarations: PRIMARY KEY (n);
