@@ -154,6 +154,8 @@ func (s *server) routes() {
 	route(s, "GET /v1/events/{source}/{id}", getEventDoc(), s.getEvent)
 	route(s, "GET /v1/streams/{source}/{stream}", getStreamDoc(), s.getStream)
 	route(s, "GET /v1/aggregates", s.aggregateDoc(), s.aggregate)
+	route(s, "GET /v1/completeness", listCompletenessDoc(), s.listCompleteness)
+	route(s, "GET /v1/completeness/{source}", getCompletenessDoc(), s.getCompleteness)
 	route(s, "GET /v1/conflicts", listConflictsDoc(), s.listConflicts)
 
 	route(s, "GET /v1/terms", getTermsDoc(), s.getTerms)

@@ -1,6 +1,10 @@
 package api
 
-import "github.com/danielgtaylor/huma/v2"
+import (
+	"maps"
+
+	"github.com/danielgtaylor/huma/v2"
+)
 
 // describeSchemas says what the fields mean of types that the services own and that say nothing of it
 // themselves, and takes out the framework's own schemas, which no answer has.
@@ -9,7 +13,9 @@ func (s *server) describeSchemas() {
 	for _, unused := range []string{"ErrorModel", "ErrorDetail"} {
 		delete(all, unused)
 	}
-	for name, fields := range meanings() {
+	known := meanings()
+	maps.Copy(known, completenessMeanings())
+	for name, fields := range known {
 		schema := all[name]
 		for field, text := range fields {
 			if schema == nil || schema.Properties[field] == nil {

@@ -10,6 +10,9 @@ import (
 	"deltaledger/ledger/pg"
 )
 
+// SetCompletenessStep sets how many events a step looks at.
+func (l *Ledger) SetCompletenessStep(n int64) { l.step = n }
+
 // Encoded is a batch of rows ready for COPY, positions and keys included.
 type Encoded struct {
 	keys, events []byte

@@ -27,6 +27,7 @@ type Ledger struct {
 	declarations atomic.Pointer[declarations] // what was read last; nil before the first time
 	settled      atomic.Int64                 // no writer is under way that knows fewer declarations; see awaitDeclared
 	careful      atomic.Int64                 // batches that still go the careful way; see writer.writeOnce
+	step         int64                        // how many events one step of completeness looks at
 }
 
 // Settings are fixed when a ledger is created.
@@ -54,7 +55,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	if c.Pool == nil {
 		return nil, fmt.Errorf("open ledger: Config.Pool is missing: %w", ErrInvalid)
 	}
-	l := &Ledger{pool: c.Pool, skew: c.ClockSkew, now: c.Now}
+	l := &Ledger{pool: c.Pool, skew: c.ClockSkew, now: c.Now, step: completenessStep}
 	if l.skew == 0 {
 		l.skew = 24 * time.Hour
 	}

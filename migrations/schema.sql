@@ -175,6 +175,54 @@ TABLE ledger.columns
     since timestamp with time zone NOT NULL DEFAULT clock_timestamp()
     "position" bigint
     declared_by text NOT NULL DEFAULT 'ledger'::text;
+TABLE ledger.completeness_doubled
+    source text COLLATE "C" NOT NULL
+    seqn bigint NOT NULL
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    stream text COLLATE "C" NOT NULL
+    event_id text COLLATE "C" NOT NULL;
+TABLE ledger.completeness_filled
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    source text COLLATE "C" NOT NULL
+    stream text COLLATE "C" NOT NULL
+    from_seqn bigint NOT NULL
+    to_seqn bigint NOT NULL
+    since timestamp with time zone NOT NULL
+    filled_at timestamp with time zone NOT NULL;
+TABLE ledger.completeness_gaps
+    source text COLLATE "C" NOT NULL
+    stream text COLLATE "C" NOT NULL
+    from_seqn bigint NOT NULL
+    to_seqn bigint NOT NULL
+    since timestamp with time zone NOT NULL
+    since_position bigint NOT NULL
+    previous_occurred_at timestamp with time zone
+    next_position bigint NOT NULL
+    next_recorded_at timestamp with time zone NOT NULL
+    next_occurred_at timestamp with time zone NOT NULL
+    next_account text COLLATE "C" NOT NULL
+    earliest timestamp with time zone NOT NULL;
+TABLE ledger.completeness_progress
+    only_row boolean NOT NULL DEFAULT true
+    "position" bigint NOT NULL
+    changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.completeness_sources
+    source text COLLATE "C" NOT NULL
+    numbering text NOT NULL
+    through bigint
+    events bigint NOT NULL
+    streams bigint NOT NULL
+    streams_with_gaps bigint NOT NULL
+    gaps bigint NOT NULL
+    missing bigint NOT NULL
+    doubled bigint NOT NULL
+    first_seqn bigint
+    last_seqn bigint
+    last_occurred_at timestamp with time zone
+    newest_position bigint NOT NULL
+    newest_occurred_at timestamp with time zone NOT NULL
+    newest_recorded_at timestamp with time zone NOT NULL;
 TABLE ledger.conflict_private
     conflict bigint NOT NULL
     payload text
@@ -396,6 +444,13 @@ CONSTRAINT columns_describes ON ledger.columns: CHECK ((describes = ANY (ARRAY['
 CONSTRAINT columns_kind ON ledger.columns: CHECK ((kind = ANY (ARRAY['dimension'::text, 'money'::text, 'quantity'::text])));
 CONSTRAINT columns_pkey ON ledger.columns: PRIMARY KEY (name);
 CONSTRAINT columns_type ON ledger.columns: CHECK ((type = ANY (ARRAY['text'::text, 'bigint'::text, 'boolean'::text, 'date'::text, 'uuid'::text, 'timestamptz'::text, 'numeric'::text])));
+CONSTRAINT completeness_doubled_pkey ON ledger.completeness_doubled: PRIMARY KEY (source, seqn, "position");
+CONSTRAINT completeness_filled_pkey ON ledger.completeness_filled: PRIMARY KEY (n);
+CONSTRAINT completeness_gaps_pkey ON ledger.completeness_gaps: PRIMARY KEY (source, stream, from_seqn);
+CONSTRAINT completeness_gaps_range ON ledger.completeness_gaps: CHECK (((0 < from_seqn) AND (from_seqn <= to_seqn)));
+CONSTRAINT completeness_progress_only_row ON ledger.completeness_progress: CHECK (only_row);
+CONSTRAINT completeness_progress_pkey ON ledger.completeness_progress: PRIMARY KEY (only_row);
+CONSTRAINT completeness_sources_pkey ON ledger.completeness_sources: PRIMARY KEY (source);
 CONSTRAINT conflict_private_conflict ON ledger.conflict_private: FOREIGN KEY (conflict) REFERENCES ledger.conflicts(n);
 CONSTRAINT conflict_private_pkey ON ledger.conflict_private: PRIMARY KEY (conflict);
 CONSTRAINT conflicts_once ON ledger.conflicts: UNIQUE (event_key, digest, private_tag);
@@ -446,6 +501,10 @@ CREATE INDEX close_failures_account ON billing.close_failures USING btree (accou
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines USING btree (account, origin_start);
 CREATE INDEX terms_account ON billing.terms USING btree (account, n);
 CREATE INDEX exports_by_month ON export.exports USING btree (month, n);
+CREATE INDEX completeness_filled_at ON ledger.completeness_filled USING btree (filled_at);
+CREATE INDEX completeness_filled_source ON ledger.completeness_filled USING btree (source, filled_at);
+CREATE INDEX completeness_gaps_earliest ON ledger.completeness_gaps USING btree (source, earliest);
+CREATE INDEX completeness_gaps_since ON ledger.completeness_gaps USING btree (source, since_position, stream, from_seqn);
 CREATE INDEX events_account ON ONLY ledger.events USING btree (account, occurred_at);
 CREATE INDEX events_caused_by ON ONLY ledger.events USING btree (caused_by) WHERE (caused_by IS NOT NULL);
 CREATE INDEX events_occurred_at ON ONLY ledger.events USING brin (occurred_at timestamptz_minmax_multi_ops);
@@ -777,6 +836,7 @@ RETURN CASE WHEN ($1 ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'::t
 SEQUENCE billing.close_runs_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE billing.terms_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE export.exports_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.completeness_filled_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.conflicts_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.dead_letters_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.migrations_id_seq AS integer INCREMENT 1 CACHE 1;
@@ -826,6 +886,11 @@ GRANT EXECUTE ON ledger.begin_watermark() TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.column_floors TO deltaledger_app;
 GRANT SELECT ON ledger.column_indexes TO deltaledger_app;
 GRANT SELECT ON ledger.columns TO deltaledger_app;
+GRANT DELETE, INSERT, SELECT ON ledger.completeness_doubled TO deltaledger_app;
+GRANT DELETE, INSERT, SELECT ON ledger.completeness_filled TO deltaledger_app;
+GRANT DELETE, INSERT, SELECT, UPDATE ON ledger.completeness_gaps TO deltaledger_app;
+GRANT DELETE, INSERT, SELECT, UPDATE ON ledger.completeness_progress TO deltaledger_app;
+GRANT DELETE, INSERT, SELECT, UPDATE ON ledger.completeness_sources TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflict_private TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflicts TO deltaledger_app;
 GRANT EXECUTE ON ledger.create_partitions(integer) TO deltaledger_app;

@@ -31,6 +31,12 @@ func serviceJobs(a *app, log *slog.Logger) []job {
 			_, err := a.ledger.Current(ctx)
 			return err
 		}},
+		// Often enough that a question about completeness finds little left to do, and at most for a part of
+		// the time, so that a long way to go leaves the database to others.
+		{"look for missing numbers", 5 * time.Second, func(ctx context.Context) error {
+			_, err := a.ledger.AdvanceCompleteness(ctx, 2*time.Second)
+			return err
+		}},
 	}
 }
 

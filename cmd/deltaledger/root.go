@@ -16,13 +16,14 @@ type root struct {
 
 	Demo demoCmd `cmd:"" help:"Tell the story of a ledger on made-up data, and serve it."`
 
-	Ingest    ingestCmd    `cmd:"" help:"Record the events of files, each exactly once."`
-	Adjust    adjustCmd    `cmd:"" help:"Record corrections made by people, with reason and reference."`
-	Events    eventsCmd    `cmd:"" help:"List events, or show one of them."`
-	Stream    streamCmd    `cmd:"" help:"Show the history of one stream, such as an order, as it was known at any time."`
-	Aggregate aggregateCmd `cmd:"" help:"Sum measures by dimensions and dates."`
-	Sources   sourcesCmd   `cmd:"" help:"Declare how upstream sources number their events."`
-	Conflicts conflictsCmd `cmd:"" help:"List what arrived under an identity that other content has."`
+	Ingest       ingestCmd       `cmd:"" help:"Record the events of files, each exactly once."`
+	Adjust       adjustCmd       `cmd:"" help:"Record corrections made by people, with reason and reference."`
+	Events       eventsCmd       `cmd:"" help:"List events, or show one of them."`
+	Stream       streamCmd       `cmd:"" help:"Show the history of one stream, such as an order, as it was known at any time."`
+	Aggregate    aggregateCmd    `cmd:"" help:"Sum measures by dimensions and dates."`
+	Sources      sourcesCmd      `cmd:"" help:"Declare how upstream sources number their events."`
+	Completeness completenessCmd `cmd:"" help:"Say what has arrived without gaps: is January complete?"`
+	Conflicts    conflictsCmd    `cmd:"" help:"List what arrived under an identity that other content has."`
 
 	Terms     termsCmd     `cmd:"" help:"Record or show the terms by which accounts are billed."`
 	Close     closeCmd     `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`
