@@ -84,6 +84,7 @@ const (
 	checkInvoice     = "invoice"      // an invoice, its lines and its pins don't agree
 	checkRollForward = "roll-forward" // opening unbilled + booked - billed isn't closing unbilled
 	checkNumbers     = "numbers"      // a series of invoice numbers has a gap
+	checkGaps        = "gaps"         // a source left numbers out, or used one twice
 )
 
 // run is one run under way.
@@ -133,6 +134,9 @@ LIMIT 1`
 func (u *run) begin(ctx context.Context) error {
 	var err error
 	if u.at, err = u.ledger.TakeWatermark(ctx); err != nil {
+		return err
+	}
+	if _, err = u.ledger.AdvanceCompleteness(ctx, 0); err != nil {
 		return err
 	}
 	if u.catalogue, err = u.ledger.Catalogue(ctx); err != nil {
@@ -201,7 +205,7 @@ func (u *run) compare(ctx context.Context) error {
 	return pg.InSnapshot(ctx, u.pool, func(tx pgx.Tx) error {
 		kept := u.found
 		u.result.Checks, u.balances = u.result.Checks[:1], nil // of an earlier try
-		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkNumbers} {
+		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkNumbers, u.checkSequences} {
 			if err := check(ctx, tx); err != nil {
 				u.found = kept
 				return err
