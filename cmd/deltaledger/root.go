@@ -22,7 +22,7 @@ type root struct {
 	Stream       streamCmd       `cmd:"" help:"Show the history of one stream, such as an order, as it was known at any time."`
 	Aggregate    aggregateCmd    `cmd:"" help:"Sum measures by dimensions and dates."`
 	Sources      sourcesCmd      `cmd:"" help:"Declare how upstream sources number their events."`
-	Completeness completenessCmd `cmd:"" help:"Say what has arrived without gaps: is January complete?"`
+	Completeness completenessCmd `cmd:"" help:"Say how far the sources have arrived without gaps, and whether a month is complete."`
 	Conflicts    conflictsCmd    `cmd:"" help:"List what arrived under an identity that other content has."`
 
 	Terms     termsCmd     `cmd:"" help:"Record or show the terms by which accounts are billed."`
