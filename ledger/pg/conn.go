@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -23,8 +24,25 @@ func dialer(dial pgconn.DialFunc) pgconn.DialFunc {
 		if err != nil {
 			return nil, err
 		}
+		if err := notice(c); err != nil {
+			_ = c.Close()
+			return nil, err
+		}
 		return conn{c}, nil
 	}
+}
+
+// notice makes c fail when its peer has vanished; see silence.
+func notice(c net.Conn) error {
+	t, ok := c.(*net.TCPConn)
+	if !ok { // a socket of this machine ends with its server
+		return nil
+	}
+	err := t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: silence, Interval: probing, Count: probes})
+	if err != nil {
+		return err
+	}
+	return boundUnacknowledged(t, vanish)
 }
 
 type conn struct{ net.Conn }
@@ -39,9 +57,10 @@ func (c conn) Write(p []byte) (int, error) {
 	return n, broken(err)
 }
 
-// broken leaves alone what is our own doing: a deadline, which is how pgx cancels, and a close.
+// broken leaves alone what is our own doing: a deadline, which is how pgx cancels, and a close. A peer that
+// was given up is a time-out by name too, but none of ours.
 func broken(err error) error {
-	if e, ok := errors.AsType[net.Error](err); err == nil || ok && e.Timeout() || errors.Is(err, net.ErrClosed) {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return &brokenError{err}

@@ -34,8 +34,27 @@ const sqlDurable = `
 SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') = 'off'`
 
+// A peer that vanished is noticed by its silence: after silence without a sign of life it is asked, and
+// given up when it answers none of the probes. A server that lives may still take as long as it likes.
+const (
+	silence = 10 * time.Second
+	probes  = 3
+	probing = 5 * time.Second // between two probes
+	vanish  = silence + probes*probing
+)
+
+// A pool asks a connection that lay idle whether it still works, and makes new ones, within these times: a
+// request must not wait for a network that swallows everything.
+const (
+	pingTimeout    = 5 * time.Second
+	connectTimeout = 15 * time.Second
+)
+
 // Open opens a pool and proves that a session of it works. Sessions run in UTC, as o.Role, with the
-// timeouts of o, and commit durably.
+// timeouts of o, and commit durably. A timeout that the URL gives counts more than that of o.
+//
+// When either end of a connection vanishes without a word, the other one notices within half a minute: the
+// server then rolls back what was open, so that watermarks go on, and here calls fail as unavailable.
 func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -53,10 +72,23 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 	set := cfg.ConnConfig.RuntimeParams
 	set["application_name"] = o.Name
 	set["timezone"] = "UTC"
-	set["idle_in_transaction_session_timeout"] = milliseconds(o.IdleInTxTimeout)
-	set["statement_timeout"] = milliseconds(o.StatementTimeout)
-	set["tcp_user_timeout"] = "30000" // a peer that vanished must not keep its locks
-	set["jit"] = "off"                // compiles for longer than most of our queries run
+	for name, value := range map[string]string{
+		"idle_in_transaction_session_timeout": milliseconds(o.IdleInTxTimeout),
+		"statement_timeout":                   milliseconds(o.StatementTimeout),
+		"tcp_user_timeout":                    milliseconds(vanish), // what was sent and isn't acknowledged
+		"tcp_keepalives_idle":                 seconds(silence),     // nothing is sent
+		"tcp_keepalives_interval":             seconds(probing),
+		"tcp_keepalives_count":                fmt.Sprint(probes),
+		"jit":                                 "off", // compiles for longer than most of our queries run
+	} {
+		if _, given := set[name]; !given {
+			set[name] = value
+		}
+	}
+	cfg.PingTimeout = pingTimeout
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	cfg.ConnConfig.DialFunc = dialer(cfg.ConnConfig.DialFunc)
 	begin := sqlDurable
 	if o.Role != Login {
@@ -78,3 +110,5 @@ func Open(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
+
+func seconds(d time.Duration) string { return fmt.Sprint(int(d.Seconds())) }
