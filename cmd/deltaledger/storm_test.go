@@ -1,0 +1,350 @@
+//go:build linux || darwin
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pg/embedded"
+)
+
+// The storms last as long as these say; without them a few seconds, which every run of the tests can spare.
+const (
+	stormEnv     = "DELTALEDGER_CHAOS"      // how long each storm lasts, as in 10m
+	stormSeedEnv = "DELTALEDGER_CHAOS_SEED" // makes the same random choices again
+)
+
+// stormTime is how long a storm lasts that takes at least short.
+func stormTime(t *testing.T, short time.Duration) time.Duration {
+	t.Helper()
+	text := os.Getenv(stormEnv)
+	if text == "" {
+		return short
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("%s: %v", stormEnv, err)
+	}
+	return max(d, short)
+}
+
+// stormSeed is the seed of all random choices; it is printed, so that they can be made again.
+func stormSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv(stormSeedEnv); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", stormSeedEnv, err)
+		}
+	}
+	t.Logf("seed: %s=%d", stormSeedEnv, seed)
+	return seed
+}
+
+const stormWriters = 16
+
+// storm is a service under load while something fails: 16 writers that send again what they got no answer
+// for, readers whose answers must never change, closes and reconciliations. In the end everything that was
+// sent is acknowledged, and the ledger holds exactly that.
+type storm struct {
+	t      *testing.T
+	seed   uint64
+	p      *program
+	keeper *keeper
+	base   func() string // the address that clients go to
+	client *http.Client
+	model  *model
+	seen   *answers
+
+	watch   *pgx.Conn   // past all proxies; see direct
+	calm    atomic.Bool // nothing fails any more: every request must get through soon
+	began   time.Time
+	writing sync.WaitGroup
+	other   sync.WaitGroup
+	stop    context.CancelFunc // writers begin nothing new
+}
+
+// newStorm makes a ledger on a private server and a service on it. serveOn is the database that the service
+// is given, "" for the private server of the data directory.
+func newStorm(t *testing.T, p *program, seed uint64, serveOn string, args ...string) *storm {
+	t.Helper()
+	s := &storm{t: t, seed: seed, p: p, model: newModel(), seen: &answers{}}
+	s.keeper = keep(t, p, serveOn, args...)
+	s.base = s.keeper.address
+	s.client = &http.Client{
+		Timeout:   10 * time.Second,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 2 * stormWriters, DisableCompression: true},
+	}
+	t.Cleanup(s.client.CloseIdleConnections)
+	return s
+}
+
+// privateLedger is the program on a new private server that stays up.
+func privateLedger(t *testing.T) *program {
+	t.Helper()
+	p := newProgram(t)
+	p.must("migrate", "--zone", "UTC", "--freeze-grace", "0s")
+	p.must("db", "start")
+	return p
+}
+
+// begin starts the load.
+func (s *storm) begin() {
+	s.began = time.Now()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	for n := range stormWriters {
+		w := &writer{storm: s, n: n, random: s.random(n)}
+		s.writing.Go(func() { w.run(ctx) })
+	}
+	for n := range 2 {
+		s.other.Go(func() { s.read(ctx, s.random(100+n)) })
+	}
+	s.other.Go(func() { s.bill(ctx, s.random(200)) })
+}
+
+// random is a source of random choices of its own for each who chooses.
+func (s *storm) random(n int) *rand.Rand { return rand.New(rand.NewPCG(s.seed, uint64(n))) }
+
+// during lets faults happen, each chosen at random after a random pause, for as long as d and at least once
+// each.
+func (s *storm) during(d time.Duration, pause time.Duration, faults ...fault) {
+	s.t.Helper()
+	random := s.random(300)
+	var happened []string
+	for n := 0; n < len(faults) || time.Since(s.began) < d; n++ {
+		f := faults[random.IntN(len(faults))]
+		if n < len(faults) {
+			f = faults[n]
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(pause))) + pause/4)
+		f.do(random)
+		happened = append(happened, f.name)
+	}
+	counts := map[string]int{}
+	for _, name := range happened {
+		counts[name]++
+	}
+	s.t.Logf("faults: %v", counts)
+}
+
+// direct is a connection to PostgreSQL that nothing stands in the way of. One user at a time.
+func (s *storm) direct() *pgx.Conn {
+	s.t.Helper()
+	if s.watch == nil {
+		s.watch = s.p.connect(embedded.Superuser)
+	}
+	return s.watch
+}
+
+// fault is something that fails.
+type fault struct {
+	name string
+	do   func(*rand.Rand)
+}
+
+// end stops the load, closes everything and audits the ledger.
+func (s *storm) end() {
+	t := s.t
+	t.Helper()
+	s.calm.Store(true)
+	s.stop()
+	s.writing.Wait() // what was begun is sent until it is acknowledged
+	s.other.Wait()
+	if t.Failed() {
+		s.keeper.show()
+	}
+	s.closeThrough(context.Background(), stormEnd)
+	s.reconcile(context.Background())
+	s.closeThrough(context.Background(), stormEnd)
+	s.pull(context.Background())
+	s.seen.check(s)
+	s.keeper.stop()
+	var run struct {
+		Findings []struct{ Check, Detail string }
+	}
+	if s.p.ask(&run, "reconcile"); len(run.Findings) != 0 {
+		t.Errorf("findings: %v", run.Findings)
+	}
+	conn := s.p.connect(embedded.Superuser)
+	passesAudit(t, conn, s.model.holding())
+	s.countConflicts(conn)
+	s.model.mu.Lock()
+	defer s.model.mu.Unlock()
+	t.Logf("%d events in %v, %d answered as recorded, %d conflicts, %d answers that were read again, %d pulls of %d files",
+		len(s.model.facts), time.Since(s.began).Round(time.Second), len(s.model.recorded), len(s.model.conflicts), s.seen.compared, s.seen.pulls, len(s.seen.files))
+	t.Logf("answers: %v", s.model.statuses)
+	if len(s.model.facts) == 0 || s.seen.compared == 0 {
+		t.Errorf("nothing was recorded, or nothing read")
+	}
+}
+
+// countConflicts: each that was answered is kept, once.
+func (s *storm) countConflicts(conn *pgx.Conn) {
+	s.t.Helper()
+	rows, err := conn.Query(context.Background(), "SELECT source || '/' || event_id FROM ledger.conflicts")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	kept, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	slices.Sort(kept)
+	if again := slices.Compact(slices.Clone(kept)); len(again) != len(kept) || len(kept) != len(s.model.conflicts) {
+		s.t.Errorf("%d conflicts are kept, %d of them different, and %d were answered", len(kept), len(again), len(s.model.conflicts))
+	}
+	for _, name := range kept {
+		if !s.model.conflicts[name] {
+			s.t.Errorf("a conflict is kept of %s, which nobody was told", name)
+		}
+	}
+}
+
+// model is what a ledger must hold by what it was sent and what it answered.
+type model struct {
+	mu        sync.Mutex
+	facts     map[string]string // what was sent and may be recorded
+	positions map[string]int64  // what was acknowledged
+	recorded  map[string]bool   // what was answered as recorded, and not as a duplicate
+	conflicts map[string]bool   // what was sent again with other content, and refused
+	statuses  map[string]int    // how often each answer came
+	problems  map[string]bool   // said already
+	sent      []request         // some that were acknowledged, to be sent again by others
+}
+
+func newModel() *model {
+	return &model{
+		facts: map[string]string{}, positions: map[string]int64{}, recorded: map[string]bool{}, conflicts: map[string]bool{},
+		statuses: map[string]int{}, problems: map[string]bool{},
+	}
+}
+
+func (m *model) holding() holding {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return holding{facts: m.facts, positions: m.positions, closed: true}
+}
+
+// send notes what is about to be sent: from now on it may be recorded.
+func (m *model) send(events []stormEvent) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range events {
+		m.facts[e.name()] = e.fact()
+	}
+}
+
+// acknowledge holds an answer against those before it.
+func (m *model) acknowledge(name, status string, position int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before, known := m.positions[name]; position <= 0 || known && before != position {
+		return fmt.Errorf("%s is at %d, before it was at %d", name, position, before)
+	}
+	m.positions[name] = position
+	if status == "recorded" {
+		if m.recorded[name] {
+			return fmt.Errorf("%s was recorded twice", name)
+		}
+		m.recorded[name] = true
+	}
+	return nil
+}
+
+// remember keeps some requests to be sent again.
+func (m *model) remember(r request, random *rand.Rand) {
+	const most = 200
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.sent) < most {
+		m.sent = append(m.sent, r)
+		return
+	}
+	m.sent[random.IntN(most)] = r
+}
+
+func (m *model) remembered(random *rand.Rand) (request, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.sent) == 0 {
+		return request{}, false
+	}
+	return m.sent[random.IntN(len(m.sent))], true
+}
+
+// answered counts an answer.
+func (m *model) answered(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.statuses[what]++
+}
+
+// complain reports a problem of a kind once: one fault can show in thousands of answers.
+func (s *storm) complain(kind, format string, args ...any) {
+	s.model.mu.Lock()
+	said := s.model.problems[kind]
+	s.model.problems[kind] = true
+	s.model.mu.Unlock()
+	if !said {
+		s.t.Errorf(kind+": "+format, args...)
+	}
+}
+
+// stormEvent is an event as the writers make it. Everything follows from its id.
+type stormEvent struct {
+	id, source, stream string
+	seqn               int64 // -1: an adjustment
+	account, typ       string
+	at                 time.Time
+	currency, amount   string
+	quantity, payload  string
+}
+
+func (e *stormEvent) name() string { return e.source + "/" + e.id }
+
+// fact is the event as sqlFacts spells it.
+func (e *stormEvent) fact() string {
+	kind, stream, seqn, quantity := "upstream", e.stream, strconv.FormatInt(e.seqn, 10), e.quantity
+	if e.seqn < 0 {
+		kind, seqn = "adjustment", "-"
+	}
+	if quantity == "" {
+		quantity = "-"
+	}
+	return strings.Join([]string{kind, e.account, stream, seqn, e.typ, strconv.FormatInt(e.at.Unix(), 10), e.currency, e.amount, quantity}, " ")
+}
+
+// json is the event on the wire.
+func (e *stormEvent) json() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `{"id":%q,"source":%q,"stream":%q,"type":%q,"account":%q,"occurred_at":%q,"currency":%q,"amount":%q`,
+		e.id, e.source, e.stream, e.typ, e.account, e.at.Format(time.RFC3339), e.currency, e.amount)
+	if e.quantity != "" {
+		fmt.Fprintf(&b, `,"quantity":%q`, e.quantity)
+	}
+	if e.seqn < 0 {
+		b.WriteString(`,"reason":"put right","reference":"ticket 1","maker":"jane"}`)
+		return b.String()
+	}
+	fmt.Fprintf(&b, `,"seqn":%d,"dimensions":{"country":"US","shop":%q}`, e.seqn, e.account)
+	if e.payload != "" {
+		fmt.Fprintf(&b, `,"payload":{"note":%q}`, e.payload)
+	}
+	b.WriteString("}")
+	return b.String()
+}

@@ -1,0 +1,270 @@
+//go:build linux || darwin
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// request is a request that records, and what its answer must be like.
+type request struct {
+	what   string
+	path   string
+	body   string
+	media  string
+	events []stormEvent
+	// refuses is the status that the request must be refused with; 0: it must be taken.
+	refuses int
+	single  bool // the answer is for one event, not for many
+	each    bool // the answer names each event
+}
+
+// writer sends events, one request at a time, each until it has an answer.
+type writer struct {
+	storm  *storm
+	n      int
+	next   int
+	random *rand.Rand
+}
+
+func (w *writer) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		w.step()
+	}
+}
+
+// step sends one request, sometimes twice at once, and sometimes again.
+func (w *writer) step() {
+	r := w.choose()
+	if r.refuses == 0 {
+		w.storm.model.send(r.events)
+	}
+	if w.random.IntN(8) == 0 { // from two at once
+		var both sync.WaitGroup
+		for range 2 {
+			random := rand.New(rand.NewPCG(w.random.Uint64(), 0))
+			both.Go(func() { w.storm.until(r, random) })
+		}
+		both.Wait()
+	} else {
+		w.storm.until(r, w.random)
+	}
+	if r.refuses == 0 {
+		w.storm.model.remember(r, w.random)
+	}
+	if again, ok := w.storm.model.remembered(w.random); ok && w.random.IntN(5) == 0 {
+		w.storm.until(again, w.random)
+	}
+}
+
+// choose makes a request of one of the kinds.
+func (w *writer) choose() request {
+	switch n := w.random.IntN(20); {
+	case n < 10:
+		e := w.event()
+		return request{what: "single", path: "/v1/events", body: e.json(), media: "application/json", events: []stormEvent{e}, single: true}
+	case n < 13:
+		return w.batch("batch", "/v1/events", 1+w.random.IntN(300))
+	case n < 15:
+		r := w.batch("batch with outcomes", "/v1/events?outcomes=all", 1+w.random.IntN(100))
+		r.each = true
+		return r
+	case n < 17:
+		return w.batch("atomic", "/v1/events?atomic=true", 1+w.random.IntN(100))
+	case n == 17:
+		r := w.batch("atomic that is refused", "/v1/events?atomic=true", 1+w.random.IntN(50))
+		r.body += `{"id":"bad","source":"shop"}` + "\n"
+		r.refuses = http.StatusUnprocessableEntity
+		return r
+	case n == 18:
+		e := w.event()
+		e.seqn, e.source = -1, "finance"
+		return request{what: "adjustment", path: "/v1/adjustments", body: e.json(), media: "application/json", events: []stormEvent{e}, single: true}
+	}
+	return w.conflict()
+}
+
+// conflict sends other content under the id of an event that was acknowledged.
+func (w *writer) conflict() request {
+	old, ok := w.storm.model.remembered(w.random)
+	if !ok {
+		e := w.event()
+		return request{what: "single", path: "/v1/events", body: e.json(), media: "application/json", events: []stormEvent{e}, single: true}
+	}
+	e := old.events[w.random.IntN(len(old.events))]
+	e.typ = "other"
+	path := "/v1/events"
+	if e.seqn < 0 {
+		path = "/v1/adjustments"
+	}
+	return request{what: "conflict", path: path, body: e.json(), media: "application/json", events: []stormEvent{e}, single: true, refuses: http.StatusConflict}
+}
+
+func (w *writer) batch(what, path string, n int) request {
+	r := request{what: what, path: path, media: "application/x-ndjson"}
+	var body strings.Builder
+	for range n {
+		e := w.event()
+		r.events = append(r.events, e)
+		body.WriteString(e.json() + "\n")
+	}
+	r.body = body.String()
+	return r
+}
+
+// event is the writer's next one: of a stream of its own, in one of the months before stormEnd.
+func (w *writer) event() stormEvent {
+	w.next++
+	e := stormEvent{
+		id: fmt.Sprintf("w%d-%d", w.n, w.next), source: "shop", stream: fmt.Sprintf("o%d-%d", w.n, w.next/8), seqn: int64(w.next % 8),
+		account: fmt.Sprintf("account-%02d", w.random.IntN(40)), typ: []string{"sold", "returned"}[w.random.IntN(2)],
+		at:       time.Date(2024, time.Month(1+w.random.IntN(8)), 1+w.random.IntN(28), w.random.IntN(24), w.random.IntN(60), 0, 0, time.UTC),
+		currency: []string{"USD", "EUR"}[w.random.IntN(2)],
+		amount:   fmt.Sprintf("%d.%03d", w.random.IntN(2000)-1000, 1+2*w.random.IntN(400)), // ends in an odd digit: no zeros to trim
+	}
+	if w.random.IntN(2) == 0 {
+		e.quantity = fmt.Sprint(1 + w.random.IntN(9))
+	}
+	if w.random.IntN(4) == 0 {
+		e.payload = strings.Repeat("x", w.random.IntN(200))
+	}
+	return e
+}
+
+// answer is what any answer to a recording request may hold.
+type answer struct {
+	Status    json.RawMessage // of one event a word, of a problem a number
+	Position  int64
+	Recorded  int
+	Duplicate int
+	Conflict  int
+	Invalid   int
+	Type      string
+	Detail    string
+	Outcomes  []struct {
+		Source, ID, Status string
+		Position           int64
+	}
+}
+
+// until sends a request until it gets an answer that decides it.
+func (s *storm) until(r request, random *rand.Rand) {
+	var calm time.Time
+	for try := 0; ; try++ {
+		decided, err := s.attempt(r)
+		if decided {
+			return
+		}
+		if s.calm.Load() {
+			if calm.IsZero() {
+				calm = time.Now()
+			}
+			if time.Since(calm) > 90*time.Second {
+				s.complain("a request doesn't get through although nothing fails any more", "%s: %v", r.what, err)
+				return
+			}
+		}
+		time.Sleep(time.Duration(10+random.IntN(40*min(try+1, 10))) * time.Millisecond)
+	}
+}
+
+// attempt sends a request once, and reports whether its answer decides it.
+func (s *storm) attempt(r request) (decided bool, err error) {
+	req, err := http.NewRequest(http.MethodPost, s.base()+r.path, strings.NewReader(r.body))
+	if err != nil {
+		return false, err
+	}
+	req.Header.Set("Content-Type", r.media)
+	response, body, err := s.do(req)
+	if err != nil {
+		return false, err
+	}
+	var a answer
+	if err := json.Unmarshal(body, &a); err != nil {
+		s.complain("an answer isn't JSON", "%s: %s: %s", r.what, response.Status, body)
+		return false, err
+	}
+	switch {
+	case response.StatusCode == http.StatusServiceUnavailable || response.StatusCode == http.StatusRequestTimeout:
+		return false, fmt.Errorf("%s: %s", response.Status, a.Detail)
+	case response.StatusCode == http.StatusBadRequest && a.Type == "/docs#problem-malformed" && strings.Contains(a.Detail, "broke off"):
+		return false, fmt.Errorf("%s: %s", response.Status, a.Detail) // the network's doing
+	case r.refuses != 0 && response.StatusCode == r.refuses:
+		if r.refuses == http.StatusConflict {
+			s.model.mu.Lock()
+			s.model.conflicts[r.events[0].name()] = true
+			s.model.mu.Unlock()
+		}
+		return true, nil
+	case r.refuses == 0 && (response.StatusCode == http.StatusOK || response.StatusCode == http.StatusCreated):
+		if err := s.taken(r, &a); err != nil {
+			s.complain("an answer is wrong", "%s: %v: %s", r.what, err, body)
+		}
+		return true, nil
+	}
+	s.complain("an answer of another kind", "%s: %s: %s", r.what, response.Status, body)
+	return true, nil
+}
+
+// taken holds the answer of a request that was taken against the model.
+func (s *storm) taken(r request, a *answer) error {
+	switch {
+	case r.single:
+		var status string
+		if err := json.Unmarshal(a.Status, &status); err != nil {
+			return err
+		}
+		return s.model.acknowledge(r.events[0].name(), status, a.Position)
+	case a.Recorded+a.Duplicate != len(r.events) || a.Conflict+a.Invalid != 0:
+		return fmt.Errorf("%d events were sent", len(r.events))
+	case r.each && len(a.Outcomes) != len(r.events):
+		return fmt.Errorf("%d outcomes for %d events", len(a.Outcomes), len(r.events))
+	}
+	for i, o := range a.Outcomes {
+		if name := o.Source + "/" + o.ID; name != r.events[i].name() {
+			return fmt.Errorf("the outcome of %s is at the place of %s", name, r.events[i].name())
+		} else if err := s.model.acknowledge(name, o.Status, o.Position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// do sends a request and reads its whole answer. A 503 must say what is wrong and when to come again, and
+// a 500 is none of the answers to what fails here.
+func (s *storm) do(req *http.Request) (*http.Response, []byte, error) {
+	response, err := s.client.Do(req)
+	if err != nil {
+		s.model.answered("none")
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.model.answered("broken")
+		return nil, nil, err
+	}
+	s.model.answered(fmt.Sprint(response.StatusCode))
+	if response.StatusCode < 500 {
+		return response, body, nil
+	}
+	var p struct{ Type, Title, Detail string }
+	bad := json.Unmarshal(body, &p) != nil || p.Type == "" || p.Detail == ""
+	if bad || response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" ||
+		!bytes.HasPrefix([]byte(response.Header.Get("Content-Type")), []byte("application/problem+json")) {
+		s.complain("a failure isn't explained", "%s %s: %s %v: %s", req.Method, req.URL.Path, response.Status, response.Header, body)
+		s.keeper.show()
+	} else {
+		s.model.answered("503: " + p.Detail)
+	}
+	return response, body, nil
+}
