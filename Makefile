@@ -7,12 +7,13 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 10s
 BENCH     ?= .
+CHAOS     ?= 10m
 
 # The tests that keep the derived files true; with -update they write them.
 DERIVED := ./migrations ./api -run 'Test(Schema|OpenAPI)IsCurrent'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fuzz bench fmt fmt-check vet lint generate derived verify postgres
+.PHONY: help demo test race fuzz chaos bench fmt fmt-check vet lint generate derived verify postgres
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +30,11 @@ race: postgres ## run all tests under the race detector (needs a C compiler)
 
 fuzz: postgres ## run every fuzzer for FUZZTIME (10s)
 	@GO='$(GO)' sh .ci/fuzz.sh $(FUZZTIME) $(PACKAGES)
+
+chaos: postgres ## run each of the crash and fault tests for CHAOS (10m), as root on Linux; SEED=N repeats one
+	DELTALEDGER_CHAOS=$(CHAOS) DELTALEDGER_CHAOS_SEED=$(SEED) $(GO) test -count=1 -v -timeout 0 -parallel 2 \
+	  -run '^Test(Storm|AuditFindsFaults|Crashes)' $(TESTFLAGS) ./cmd/deltaledger
+	$(GO) test -count=1 -v -timeout 30m -run '^TestNoAcknowledgedRowIsLost$$' $(TESTFLAGS) ./ledger/pg/embedded
 
 bench: postgres ## run the benchmarks that match BENCH (all), on a durable private server
 	@GO='$(GO)' sh .ci/bench.sh -bench '$(BENCH)' -timeout 120m $(TESTFLAGS) $(PACKAGES)

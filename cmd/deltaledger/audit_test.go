@@ -161,7 +161,7 @@ func listProblem(problems []string, name string, places []string) []string {
 
 // compareFacts holds the events against what was sent, in both directions, and against what was answered.
 func compareFacts(ctx context.Context, q querier, w holding) ([]string, error) {
-	rows, err := q.Query(ctx, sqlFacts)
+	rows, err := q.Query(ctx, sqlFacts) //nolint:rowserrcheck // ForEachRow returns it
 	if err != nil {
 		return nil, err
 	}

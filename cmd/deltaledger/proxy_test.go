@@ -17,7 +17,7 @@ import (
 // proxy stands between a client and a server and treats connections as bad networks do.
 type proxy struct {
 	t        *testing.T
-	listener net.Listener
+	listener *net.TCPListener
 	target   func() string
 
 	mu      sync.Mutex
@@ -57,7 +57,7 @@ type passage struct {
 // newProxy makes a proxy to target, which is asked for each connection.
 func newProxy(t *testing.T, target func() string, random *rand.Rand) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,23 +139,27 @@ func (p *proxy) count(f fate) {
 
 func (p *proxy) accept() {
 	for {
-		client, err := p.listener.Accept()
+		client, err := p.listener.AcceptTCP()
 		if err != nil {
 			return
 		}
-		go p.pass(client.(*net.TCPConn))
+		go p.pass(client)
 	}
 }
 
 // pass draws a connection's fate and passes it on.
 func (p *proxy) pass(client *net.TCPConn) {
-	server, err := net.Dial("tcp", p.target())
+	var server *net.TCPConn
+	address, err := net.ResolveTCPAddr("tcp", p.target())
+	if err == nil {
+		server, err = net.DialTCP("tcp", nil, address)
+	}
 	if err != nil {
 		_ = client.SetLinger(0)
 		_ = client.Close()
 		return
 	}
-	c := &passage{p: p, client: client, server: server.(*net.TCPConn)}
+	c := &passage{p: p, client: client, server: server}
 	p.mu.Lock()
 	c.draw()
 	ended := p.closed

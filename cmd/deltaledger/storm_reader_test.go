@@ -103,18 +103,18 @@ func (s *storm) get(ctx context.Context, path string) (http.Header, []byte, bool
 		s.complain("a request that is none", "%s: %v", path, err)
 		return nil, nil, false
 	}
-	response, body, err := s.do(req)
-	if err != nil || response.StatusCode == http.StatusServiceUnavailable {
+	r, err := s.do(req)
+	if err != nil || r.status == http.StatusServiceUnavailable {
 		if s.calm.Load() && ctx.Err() == nil {
 			s.complain("no answer although nothing fails any more", "%s: %v", path, err)
 		}
 		return nil, nil, false
 	}
-	if response.StatusCode != http.StatusOK {
-		s.complain("an answer of another kind", "%s: %s: %s", path, response.Status, body)
+	if r.status != http.StatusOK {
+		s.complain("an answer of another kind", "%s: %d: %s", path, r.status, r.body)
 		return nil, nil, false
 	}
-	return response.Header, body, true
+	return r.header, r.body, true
 }
 
 // bill closes month after month, reconciles and pulls files, until ctx ends.
@@ -137,19 +137,19 @@ func (s *storm) command(ctx context.Context, path, body string) []byte {
 			return nil
 		}
 		req.Header.Set("Content-Type", "application/json")
-		response, answer, err := s.do(req)
+		r, err := s.do(req)
 		switch {
-		case err == nil && response.StatusCode == http.StatusOK:
-			return answer
+		case err == nil && r.status == http.StatusOK:
+			return r.body
 		case ctx.Err() != nil:
 			return nil
-		case err == nil && response.StatusCode != http.StatusServiceUnavailable && response.StatusCode != http.StatusConflict:
-			s.complain("an answer of another kind", "%s: %s: %s", path, response.Status, answer)
+		case err == nil && r.status != http.StatusServiceUnavailable && r.status != http.StatusConflict:
+			s.complain("an answer of another kind", "%s: %d: %s", path, r.status, r.body)
 			return nil
 		case !s.calm.Load():
 			return nil
 		case time.Since(s.began) > 30*time.Minute:
-			s.complain("a command doesn't get through although nothing fails any more", "%s: %v: %s", path, err, answer)
+			s.complain("a command doesn't get through although nothing fails any more", "%s: %v: %s", path, err, r.body)
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond)

@@ -184,34 +184,34 @@ func (s *storm) attempt(r request) (decided bool, err error) {
 		return false, err
 	}
 	req.Header.Set("Content-Type", r.media)
-	response, body, err := s.do(req)
+	got, err := s.do(req)
 	if err != nil {
 		return false, err
 	}
 	var a answer
-	if err := json.Unmarshal(body, &a); err != nil {
-		s.complain("an answer isn't JSON", "%s: %s: %s", r.what, response.Status, body)
+	if err := json.Unmarshal(got.body, &a); err != nil {
+		s.complain("an answer isn't JSON", "%s: %d: %s", r.what, got.status, got.body)
 		return false, err
 	}
 	switch {
-	case response.StatusCode == http.StatusServiceUnavailable || response.StatusCode == http.StatusRequestTimeout:
-		return false, fmt.Errorf("%s: %s", response.Status, a.Detail)
-	case response.StatusCode == http.StatusBadRequest && a.Type == "/docs#problem-malformed" && strings.Contains(a.Detail, "broke off"):
-		return false, fmt.Errorf("%s: %s", response.Status, a.Detail) // the network's doing
-	case r.refuses != 0 && response.StatusCode == r.refuses:
+	case got.status == http.StatusServiceUnavailable || got.status == http.StatusRequestTimeout:
+		return false, fmt.Errorf("%d: %s", got.status, a.Detail)
+	case got.status == http.StatusBadRequest && a.Type == "/docs#problem-malformed" && strings.Contains(a.Detail, "broke off"):
+		return false, fmt.Errorf("%d: %s", got.status, a.Detail) // the network's doing
+	case r.refuses != 0 && got.status == r.refuses:
 		if r.refuses == http.StatusConflict {
 			s.model.mu.Lock()
 			s.model.conflicts[r.events[0].name()] = true
 			s.model.mu.Unlock()
 		}
 		return true, nil
-	case r.refuses == 0 && (response.StatusCode == http.StatusOK || response.StatusCode == http.StatusCreated):
+	case r.refuses == 0 && (got.status == http.StatusOK || got.status == http.StatusCreated):
 		if err := s.taken(r, &a); err != nil {
-			s.complain("an answer is wrong", "%s: %v: %s", r.what, err, body)
+			s.complain("an answer is wrong", "%s: %v: %s", r.what, err, got.body)
 		}
 		return true, nil
 	}
-	s.complain("an answer of another kind", "%s: %s: %s", r.what, response.Status, body)
+	s.complain("an answer of another kind", "%s: %d: %s", r.what, got.status, got.body)
 	return true, nil
 }
 
@@ -239,23 +239,31 @@ func (s *storm) taken(r request, a *answer) error {
 	return nil
 }
 
+// reply is a whole answer.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
 // do sends a request and reads its whole answer. A 503 must say what is wrong and when to come again, and
 // a 500 is none of the answers to what fails here.
-func (s *storm) do(req *http.Request) (*http.Response, []byte, error) {
+func (s *storm) do(req *http.Request) (r reply, err error) {
 	response, err := s.client.Do(req)
 	if err != nil {
 		s.model.answered("none")
-		return nil, nil, err
+		return r, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
+	r = reply{response.StatusCode, response.Header, body}
 	if err != nil {
 		s.model.answered("broken")
-		return nil, nil, err
+		return r, err
 	}
 	s.model.answered(fmt.Sprint(response.StatusCode))
 	if response.StatusCode < 500 {
-		return response, body, nil
+		return r, nil
 	}
 	var p struct{ Type, Title, Detail string }
 	bad := json.Unmarshal(body, &p) != nil || p.Type == "" || p.Detail == ""
@@ -266,5 +274,5 @@ func (s *storm) do(req *http.Request) (*http.Response, []byte, error) {
 	} else {
 		s.model.answered("503: " + p.Detail)
 	}
-	return response, body, nil
+	return r, nil
 }
