@@ -224,6 +224,7 @@ CREATE TABLE billing.statuses (
     position   bigint      NOT NULL,
     set_at     timestamptz NOT NULL,
     CONSTRAINT statuses_pkey PRIMARY KEY (account, invoice_id, position),
+    CONSTRAINT statuses_position UNIQUE (position),
     CONSTRAINT statuses_status CHECK (status IN ('sent', 'part-paid', 'paid')),
     CONSTRAINT statuses_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id)
 );

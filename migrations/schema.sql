@@ -302,6 +302,25 @@ TABLE ledger.private
     salt bytea NOT NULL
     payload text
     pii jsonb;
+TABLE ledger.seals
+    number bigint NOT NULL
+    format integer NOT NULL
+    first_position bigint NOT NULL
+    last_position bigint NOT NULL
+    count bigint NOT NULL
+    root bytea NOT NULL
+    positions bytea NOT NULL
+    positions_sha256 bytea NOT NULL
+    tags bytea NOT NULL
+    tags_sha256 bytea NOT NULL
+    previous bytea
+    hash bytea NOT NULL
+    frontier bytea NOT NULL
+    tree_root bytea NOT NULL
+    "position" bigint NOT NULL
+    sealed_at timestamp with time zone NOT NULL
+    previous_number bigint DEFAULT NULLIF((number - 1), 0)
+    previous_last bigint DEFAULT NULLIF((first_position - 1), 0);
 TABLE ledger.settings
     only_row boolean NOT NULL DEFAULT true
     ledger_id uuid NOT NULL DEFAULT gen_random_uuid()
@@ -419,6 +438,7 @@ CONSTRAINT pins_replaces_void ON billing.pins: FOREIGN KEY (account, replaces) R
 CONSTRAINT progress_pkey ON billing.progress: PRIMARY KEY (name);
 CONSTRAINT statuses_invoice ON billing.statuses: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
 CONSTRAINT statuses_pkey ON billing.statuses: PRIMARY KEY (account, invoice_id, "position");
+CONSTRAINT statuses_position ON billing.statuses: UNIQUE ("position");
 CONSTRAINT statuses_status ON billing.statuses: CHECK ((status = ANY (ARRAY['sent'::text, 'part-paid'::text, 'paid'::text])));
 CONSTRAINT terms_pkey ON billing.terms: PRIMARY KEY (n);
 CONSTRAINT voids_invoice ON billing.voids: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
@@ -470,6 +490,15 @@ CONSTRAINT migrations_pkey ON ledger.migrations: PRIMARY KEY (id);
 CONSTRAINT offsets_offset ON ledger.offsets: CHECK (("offset" >= 0));
 CONSTRAINT offsets_pkey ON ledger.offsets: PRIMARY KEY (consumer, topic, partition);
 CONSTRAINT private_pkey ON ledger.private: PRIMARY KEY ("position");
+CONSTRAINT seals_block ON ledger.seals: CHECK (((0 < first_position) AND (first_position <= last_position) AND (last_position < "position")));
+CONSTRAINT seals_count ON ledger.seals: CHECK (((0 < count) AND (count <= 65536) AND (count <= ((last_position - first_position) + 1))));
+CONSTRAINT seals_hashes ON ledger.seals: CHECK (((length(root) = 32) AND (length(positions_sha256) = 32) AND (length(tags_sha256) = 32) AND (length(previous) = 32) AND (length(hash) = 32) AND (length(tree_root) = 32)));
+CONSTRAINT seals_link ON ledger.seals: UNIQUE (number, last_position, hash);
+CONSTRAINT seals_number ON ledger.seals: CHECK ((number > 0));
+CONSTRAINT seals_pkey ON ledger.seals: PRIMARY KEY (number);
+CONSTRAINT seals_position ON ledger.seals: UNIQUE ("position");
+CONSTRAINT seals_previous ON ledger.seals: FOREIGN KEY (previous_number, previous_last, previous) REFERENCES ledger.seals(number, last_position, hash) MATCH FULL;
+CONSTRAINT seals_tags ON ledger.seals: CHECK ((length(tags) = (4 * count)));
 CONSTRAINT settings_freeze_grace ON ledger.settings: CHECK (((freeze_grace_seconds >= 0) AND (freeze_grace_seconds <= 2678400)));
 CONSTRAINT settings_only_row ON ledger.settings: CHECK (only_row);
 CONSTRAINT settings_pkey ON ledger.settings: PRIMARY KEY (only_row);
@@ -505,10 +534,12 @@ CREATE INDEX completeness_filled_at ON ledger.completeness_filled USING btree (f
 CREATE INDEX completeness_filled_source ON ledger.completeness_filled USING btree (source, filled_at);
 CREATE INDEX completeness_gaps_earliest ON ledger.completeness_gaps USING btree (source, earliest);
 CREATE INDEX completeness_gaps_since ON ledger.completeness_gaps USING btree (source, since_position, stream, from_seqn);
+CREATE INDEX event_keys_by_position ON ledger.event_keys USING brin ("position") WITH (autosummarize='on');
 CREATE INDEX events_account ON ONLY ledger.events USING btree (account, occurred_at);
 CREATE INDEX events_caused_by ON ONLY ledger.events USING btree (caused_by) WHERE (caused_by IS NOT NULL);
 CREATE INDEX events_occurred_at ON ONLY ledger.events USING brin (occurred_at timestamptz_minmax_multi_ops);
 CREATE INDEX events_unnumbered ON ONLY ledger.events USING btree (source, stream) WHERE (seqn IS NULL);
+CREATE INDEX seals_last_position ON ledger.seals USING btree (last_position);
 CREATE INDEX sources_name ON ledger.sources USING btree (name, n DESC);
 CREATE INDEX watermarks_by_position ON ledger.watermarks USING btree ("position");
 CREATE INDEX watermarks_taken_at ON ledger.watermarks USING btree (taken_at);
@@ -569,6 +600,8 @@ CREATE TRIGGER refuse_any_row BEFORE DELETE OR UPDATE ON ledger.events FOR EACH 
 CREATE TRIGGER refuse_any_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.seals FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.seals FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.settings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.settings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.sources FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -596,6 +629,7 @@ VIEW billing.pins_v1 (account text, position bigint, recorded_at timestamp with 
 VIEW ledger.event_indexes (name text, index oid, of oid, whole boolean, valid boolean, attached oid);
 VIEW ledger.events_v1 (position bigint, recorded_at timestamp with time zone, occurred_at timestamp with time zone, business_date date, source text, event_id text, stream text, seqn bigint, type text, kind text, account text, currency text, amount numeric, quantity numeric, dimensions jsonb, corrects text, reason text, reference text, maker text, caused_by bigint);
 VIEW ledger.events_v2 (position bigint, recorded_at timestamp with time zone, occurred_at timestamp with time zone, business_date date, source text, event_id text, stream text, seqn bigint, type text, kind text, account text, currency text, amount numeric, quantity numeric, dimensions jsonb, corrects text, reason text, reference text, maker text, caused_by bigint);
+VIEW ledger.seals_v1 (number bigint, format integer, first_position bigint, last_position bigint, count bigint, root bytea, previous bytea, hash bytea, tree_root bytea, position bigint, sealed_at timestamp with time zone);
 
 -- Functions
 
@@ -825,6 +859,18 @@ BEGIN
                e.account, e.currency, e.amount, e.quantity, e.dimensions, e.corrects, e.reason, e.reference, e.maker, e.caused_by'
         || COALESCE(shown, '') || ' FROM ledger.events e';
 END $function$;
+CREATE OR REPLACE FUNCTION ledger.summarize_keys()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+BEGIN
+    RETURN brin_summarize_new_values('ledger.event_keys_by_position'::regclass);
+EXCEPTION WHEN lock_not_available THEN
+    RETURN 0;
+END $function$;
 CREATE OR REPLACE FUNCTION ledger.uuid_of(text)
  RETURNS uuid
  LANGUAGE sql
@@ -911,8 +957,12 @@ GRANT INSERT, SELECT, UPDATE ON ledger.offsets TO deltaledger_app;
 GRANT SELECT ON ledger.position_seq TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.private TO deltaledger_app;
 GRANT SELECT ON ledger.private TO deltaledger_private;
+GRANT INSERT, SELECT ON ledger.seals TO deltaledger_app;
+GRANT SELECT ON ledger.seals_v1 TO deltaledger_app;
+GRANT SELECT ON ledger.seals_v1 TO deltaledger_reader;
 GRANT SELECT ON ledger.settings TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.sources TO deltaledger_app;
+GRANT EXECUTE ON ledger.summarize_keys() TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.types TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.watermarks TO deltaledger_app;
 GRANT INSERT, SELECT ON reconcile.balances TO deltaledger_app;

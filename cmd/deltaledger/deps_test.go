@@ -39,7 +39,7 @@ var moduleRules = []importRule{
 		pkg: "deltaledger/api/...",
 		may: []string{
 			"deltaledger/api/...", "deltaledger/export/...", "deltaledger/reconcile/...", "deltaledger/billing/...",
-			"deltaledger/ledger", "deltaledger/ledger/canonical", "deltaledger/ledger/currency", "deltaledger/ledger/wire", "deltaledger/ledger/pg",
+			"deltaledger/ledger", "deltaledger/ledger/canonical", "deltaledger/ledger/currency", "deltaledger/ledger/proof", "deltaledger/ledger/wire", "deltaledger/ledger/pg",
 		},
 		why: "the faces call the services; how the database is started or migrated is not their concern",
 	},
@@ -65,7 +65,7 @@ var moduleRules = []importRule{
 	},
 	{
 		pkg:    "deltaledger/ledger",
-		may:    []string{"deltaledger/ledger/currency", "deltaledger/ledger/canonical", "deltaledger/ledger/pg"},
+		may:    []string{"deltaledger/ledger/currency", "deltaledger/ledger/canonical", "deltaledger/ledger/pg", "deltaledger/ledger/proof"},
 		why:    "facts know nothing of who bills, checks, exports or decodes them",
 		inTest: []string{"deltaledger/ledger/wire"},
 	},
@@ -81,6 +81,10 @@ var moduleRules = []importRule{
 	{
 		pkg: "deltaledger/ledger/canonical",
 		why: "whoever verifies a digest must be able to read the encoder by itself",
+	},
+	{
+		pkg: "deltaledger/ledger/proof",
+		why: "whoever checks a proof has no ledger, and must be able to read the check by itself",
 	},
 	{
 		pkg: "deltaledger/ledger/pg",
@@ -167,6 +171,16 @@ var confinements = []confinement{
 		dep: "github.com/riverqueue/river/...",
 		to:  []string{"deltaledger/cmd/deltaledger"},
 		why: "what runs when is decided where everything is joined; services are called, they schedule nothing",
+	},
+	{
+		dep: "github.com/transparency-dev/merkle/...",
+		to:  []string{"deltaledger/ledger/proof"},
+		why: "how trees are hashed is decided in one place, which an auditor reads",
+	},
+	{
+		dep: "golang.org/x/mod/...",
+		to:  []string{"deltaledger/ledger/proof"},
+		why: "checkpoints are signed and read in one place",
 	},
 	{
 		dep: "github.com/alecthomas/kong",

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,99 @@ func CopyIn(ctx context.Context, tx pgx.Tx, sql string, tuples ...[]byte) (int64
 func CopyOut(ctx context.Context, tx pgx.Tx, w io.Writer, sql string) (int64, error) {
 	tag, err := tx.Conn().PgConn().CopyTo(ctx, w, sql)
 	return tag.RowsAffected(), err
+}
+
+// Tuple is one row of a binary COPY: its fields as PostgreSQL sends them, nil for null. It is valid until
+// the next row is read.
+type Tuple [][]byte
+
+// CopyTuples runs COPY (query) TO STDOUT BINARY and calls each with every row. An error of each ends the
+// reading of rows, but the statement is let come to its end, so that the transaction goes on.
+func CopyTuples(ctx context.Context, tx pgx.Tx, query string, each func(Tuple) error) error {
+	t := tuples{each: each}
+	if _, err := tx.Conn().PgConn().CopyTo(ctx, &t, "COPY ("+query+") TO STDOUT BINARY"); err != nil {
+		return err
+	}
+	if t.err == nil && !t.ended {
+		return io.ErrUnexpectedEOF
+	}
+	return t.err
+}
+
+// tuples splits what a binary COPY sends into rows.
+type tuples struct {
+	each   func(Tuple) error
+	fields Tuple
+	rest   []byte // the beginning of what didn't come whole
+	began  bool
+	ended  bool
+	err    error
+}
+
+// Write never fails: the connection would be given up.
+func (t *tuples) Write(p []byte) (int, error) {
+	if t.err != nil || t.ended {
+		return len(p), nil
+	}
+	data := p
+	if len(t.rest) > 0 {
+		t.rest = append(t.rest, p...)
+		data = t.rest
+	}
+	used := 0
+	for t.err == nil && !t.ended {
+		n := t.next(data[used:])
+		if n == 0 {
+			break
+		}
+		used += n
+	}
+	t.rest = append(t.rest[:0], data[used:]...)
+	return len(p), nil
+}
+
+// next takes the header, a row or the trailer from the beginning of d and returns its size, 0 if it isn't
+// all there.
+func (t *tuples) next(d []byte) int {
+	if !t.began {
+		if len(d) < len(copyHeader) {
+			return 0
+		}
+		extension := int(binary.BigEndian.Uint32(d[len(copyHeader)-4:]))
+		if len(d) < len(copyHeader)+extension {
+			return 0
+		}
+		t.began = true
+		return len(copyHeader) + extension
+	}
+	if len(d) < 2 {
+		return 0
+	}
+	count := binary.BigEndian.Uint16(d)
+	if count == 0xffff {
+		t.ended = true
+		return 2
+	}
+	t.fields = t.fields[:0]
+	at := 2
+	for range count {
+		if len(d) < at+4 {
+			return 0
+		}
+		size := int32(binary.BigEndian.Uint32(d[at:]))
+		at += 4
+		if size < 0 {
+			t.fields = append(t.fields, nil)
+			continue
+		}
+		if len(d) < at+int(size) {
+			return 0
+		}
+		t.fields = append(t.fields, d[at:at+int(size):at+int(size)])
+		at += int(size)
+	}
+	t.err = t.each(t.fields)
+	return at
 }
 
 // chain reads slices one after the other. It fills what it is given: each Read becomes one message.
