@@ -239,7 +239,7 @@ func (w *writer) write(ctx context.Context, b *Batch, items []*prepared) error {
 			return err
 		}
 	}
-	return nil
+	return w.settleDoubts(ctx, b)
 }
 
 // writeOnce writes items, of which no two have a key in common, the fast way, or else the careful way.

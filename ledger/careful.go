@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -230,6 +231,7 @@ func (w *writer) classify(ctx context.Context, tx pgx.Tx, b *Batch, left []*prep
 func (w *writer) compare(ctx context.Context, tx pgx.Tx, b *Batch, known map[*prepared]taken) error {
 	var same []*prepared
 	var conflicts []conflict
+	met := maps.Clone(known)
 	for p, t := range known {
 		switch {
 		case t.eventKey != p.eventKey:
@@ -237,19 +239,23 @@ func (w *writer) compare(ctx context.Context, tx pgx.Tx, b *Batch, known map[*pr
 		case t.version != DigestVersion:
 			return fmt.Errorf("position %d has a digest of version %d, which this program can't compare: %w", t.position, t.version, ErrCorrupt)
 		case t.digest != p.digest:
+			if then := b.asRecorded(p, t); then != nil {
+				same, met[then] = append(same, then), t
+				continue
+			}
 			conflicts = append(conflicts, conflict{p: p, existing: t, event: p.public, reason: reasonContent})
 		default:
 			same = append(same, p)
 		}
 	}
-	other, err := otherPrivate(ctx, tx, same, known)
+	other, err := otherPrivate(ctx, tx, same, met)
 	if err != nil {
 		return err
 	}
 	for _, p := range same {
-		b.Outcomes[p.input] = Outcome{Status: Duplicate, Position: known[p].position}
+		b.Outcomes[p.input] = Outcome{Status: Duplicate, Position: met[p].position}
 		if other[p] {
-			conflicts = append(conflicts, conflict{p: p, existing: known[p], event: p.public, reason: reasonContent})
+			conflicts = append(conflicts, conflict{p: p, existing: met[p], event: p.public, reason: reasonContent})
 		}
 	}
 	return w.keep(ctx, tx, b, conflicts)

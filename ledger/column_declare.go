@@ -51,18 +51,18 @@ func (c *Column) settle() error {
 	if c.Describes == "" {
 		c.Describes = DescribesEvent
 	}
-	if err := c.settleDescription(); err != nil {
+	if err := c.settleDescription("column"); err != nil {
 		return err
 	}
 	return c.checkTogether()
 }
 
-// settleDescription checks the texts for people.
-func (c *Column) settleDescription() error {
+// settleDescription checks the texts for people about what is declared.
+func (c *Column) settleDescription(what string) error {
 	for _, f := range [...]struct{ name, value, rule string }{
-		{"description", c.Description, "must say what the column holds, for those who will query it"},
-		{"owner", c.Owner, "must name the team or person who answers for what is in the column"},
-		{"by", c.By, "must name who declares the column"},
+		{"description", c.Description, "must say what the " + what + " means, for those who will query it"},
+		{"owner", c.Owner, "must name the team or person who answers for the " + what},
+		{"by", c.By, "must name who declares the " + what},
 	} {
 		switch {
 		case strings.TrimSpace(f.value) == "":
@@ -285,12 +285,7 @@ func (l *Ledger) settleColumn(ctx context.Context, c Column) error {
 	if c.floor != nil {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, DefaultPatience)
-	defer cancel()
-	if _, err := l.TakeWatermark(bounded); err != nil {
-		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("column %s is declared, but writers that began before still hang; declare it again to wait for them: %w", c.Name, ErrBusy)
-		}
+	if err := l.inForce(ctx, "column "+c.Name); err != nil {
 		return err
 	}
 	// Read after all those writers are gone, so that none of them can have drawn a higher one.

@@ -16,6 +16,7 @@ type declarations struct {
 	catalogue Catalogue
 	layout    *layout
 	sources   map[string]Source
+	types     map[string]*Type
 }
 
 const sqlDeclared = `
@@ -55,7 +56,10 @@ func (l *Ledger) readDeclarations(ctx context.Context) (*declarations, error) {
 		if d.catalogue, err = readCatalogue(ctx, tx); err != nil {
 			return err
 		}
-		d.sources, err = readSources(ctx, tx)
+		if d.sources, err = readSources(ctx, tx); err != nil {
+			return err
+		}
+		d.types, err = typesInForce(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -89,6 +93,22 @@ func readSources(ctx context.Context, tx pgx.Tx) (map[string]Source, error) {
 	return sources, nil
 }
 
+func typesInForce(ctx context.Context, tx pgx.Tx) (map[string]*Type, error) {
+	all, err := readTypes(ctx, tx, sqlTypes)
+	if err != nil {
+		return nil, err
+	}
+	types := make(map[string]*Type, len(all))
+	for i := range all {
+		t := &all[i]
+		if len(t.Schema) > 0 {
+			t.payload, t.broken = compileSchema(t.Schema)
+		}
+		types[t.Name] = t
+	}
+	return types, nil
+}
+
 // check checks e, which is valid by itself, against what is declared.
 func (d *declarations) check(e *Event) *FieldError {
 	for _, m := range e.Measures {
@@ -110,14 +130,12 @@ func (d *declarations) check(e *Event) *FieldError {
 	if !e.HasSeqn && e.Kind == Upstream && d.sources[e.Source].Numbering != NumberingNone {
 		return Invalid("seqn", "", "is missing; a source that doesn't number its events is declared with: deltaledger sources declare "+e.Source+" --numbering none")
 	}
-	return nil
+	return d.checkType(e)
 }
-
-const ruleMeasure = "is not a measure of this ledger: send amount or quantity; others can't be declared yet"
 
 func (d *declarations) checkMeasure(field string, m Measure) *FieldError {
 	if c, ok := d.catalogue.Column(m.Name); !ok || !c.Measure() || c.BuiltIn {
-		return Invalid(field+"."+shown(m.Name), m.Value.String(), ruleMeasure)
+		return Invalid(field+"."+shown(m.Name), m.Value.String(), RuleUndeclared(m.Name))
 	}
 	return nil
 }

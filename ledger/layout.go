@@ -59,7 +59,8 @@ type parts struct {
 	public  []byte   // canonical JSON of all that aren't private; set only if some are
 }
 
-// split divides dimensions, which are canonical JSON.
+// split divides dimensions, which are canonical JSON. A value that isn't of its declared type is an error, and has no
+// column; the private and public parts are whole all the same.
 func (l *layout) split(dimensions []byte) (parts, *FieldError) {
 	if len(dimensions) == 0 || len(l.keys) == 0 {
 		return parts{others: dimensions}, nil
@@ -69,6 +70,7 @@ func (l *layout) split(dimensions []byte) (parts, *FieldError) {
 		others, private, public []byte
 		s                       canonical.Scanner
 		known                   bool
+		bad                     *FieldError
 	)
 	s.Reset(dimensions)
 	if err := s.Open('{'); err != nil {
@@ -108,7 +110,10 @@ func (l *layout) split(dimensions []byte) (parts, *FieldError) {
 			if place.private { // what is private isn't repeated
 				value = nil
 			}
-			return p, Invalid("dimensions."+shown(string(key)), string(value), rule)
+			if bad == nil {
+				bad = Invalid("dimensions."+shown(string(key)), string(value), rule)
+			}
+			continue
 		}
 		if !place.private {
 			if p.columns == nil {
@@ -124,7 +129,7 @@ func (l *layout) split(dimensions []byte) (parts, *FieldError) {
 	if p.private = closed(private); p.private != nil {
 		p.public = closed(public)
 	}
-	return p, nil
+	return p, bad
 }
 
 // appendMember appends a member to an object that is still open.

@@ -16,6 +16,7 @@ type Batch struct {
 	events   []Event
 	by       *declarations // what the events were prepared by
 	items    []prepared    // the events that are valid, in input order
+	doubts   []prepared    // events that break what is declared, which those recorded before the declaration may; see settleDoubts
 	tuples   []byte        // of all items, one behind the other
 	private  []byte        // private rows of the items that have any
 }
@@ -80,6 +81,7 @@ func (l *Ledger) prepareAgain(ctx context.Context, b *Batch) error {
 // forget takes back all outcomes and items.
 func (b *Batch) forget() {
 	clear(b.Outcomes)
+	b.doubts = nil
 	b.items, b.tuples, b.private = b.items[:0], b.tuples[:0], b.private[:0]
 }
 
@@ -99,12 +101,9 @@ func (l *Ledger) prepareAll(b *Batch, d *declarations) (doubtful bool, err error
 		}
 		bad := validate(e, horizon, l.zone)
 		if bad == nil {
-			if bad = d.check(e); bad != nil {
-				doubtful = true
-			}
-		}
-		if bad == nil {
-			if scratch, bad, err = l.prepare(b, i, scratch); err != nil {
+			broken := d.check(e)
+			doubtful = doubtful || broken != nil
+			if scratch, bad, err = l.prepare(b, i, broken, scratch); err != nil {
 				return false, err
 			}
 		}
@@ -115,16 +114,17 @@ func (l *Ledger) prepareAll(b *Batch, d *declarations) (doubtful bool, err error
 	return doubtful, nil
 }
 
-// prepare hashes and encodes event i of b. scratch is room that is used again.
-func (l *Ledger) prepare(b *Batch, i int, scratch []byte) ([]byte, *FieldError, error) {
+// prepare hashes and encodes event i of b. An event that breaks what is declared, as broken says of it, is only
+// hashed, and joins the doubts. scratch is room that is used again.
+func (l *Ledger) prepare(b *Batch, i int, broken *FieldError, scratch []byte) ([]byte, *FieldError, error) {
 	e := &b.events[i]
 	p := prepared{input: i, public: e, eventKey: EventKey(e.Source, e.ID), numbered: e.HasSeqn}
 	if p.numbered {
 		p.positionKey = PositionKey(e.Source, e.Stream, e.Seqn)
 	}
 	parts, bad := b.by.layout.split(e.Dimensions)
-	if bad != nil {
-		return scratch, bad, nil
+	if broken == nil {
+		broken = bad
 	}
 	if parts.private != nil {
 		public := *e
@@ -143,15 +143,21 @@ func (l *Ledger) prepare(b *Batch, i int, scratch []byte) ([]byte, *FieldError, 
 		}
 		c := commitment(salt, private)
 		p.canonical, commit = private, c[:]
-		p.row.from = len(b.private)
-		b.private = appendPrivateTuple(b.private, e, salt)
-		p.row.to = len(b.private)
+		if broken == nil {
+			p.row.from = len(b.private)
+			b.private = appendPrivateTuple(b.private, e, salt)
+			p.row.to = len(b.private)
+		}
 	}
 	scratch = AppendCanonical(scratch[:0], p.public)
 	if len(scratch) > MaxEvent {
 		return scratch, invalidf("id", e.ID, "the event must have at most %d bytes, not %d", MaxEvent, len(scratch)), nil
 	}
 	p.digest = sha256.Sum256(scratch)
+	if broken != nil {
+		b.doubts = append(b.doubts, p)
+		return scratch, broken, nil
+	}
 	p.lawful = p.numbered && b.by.sources[e.Source].States
 	row := stored{Event: p.public, parts: parts, commitment: commit}
 	if e.State != nil {

@@ -25,6 +25,7 @@ type Source struct {
 	Name       string    `json:"name"`
 	States     bool      `json:"states"`      // sends states: absolute values that the ledger turns into deltas
 	Numbering  string    `json:"numbering"`   // NumberingStream, NumberingSource or NumberingNone
+	Strict     bool      `json:"strict"`      // takes only events of declared types; false: open, an unknown type becomes a finding
 	By         string    `json:"declared_by"` // who declared it
 	DeclaredAt time.Time `json:"declared_at"` // by the clock of the database; set by the ledger
 }
@@ -57,8 +58,8 @@ const ruleStorable = "must be valid UTF-8 without the character NUL"
 func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 const sqlDeclareSource = `
-INSERT INTO ledger.sources (name, states, numbering, declared_by)
-VALUES ($1, $2, $3, $4)`
+INSERT INTO ledger.sources (name, states, numbering, strict, declared_by)
+VALUES ($1, $2, $3, $4, $5)`
 
 // DeclareSource declares a source, or changes its declaration; a declaration that is in force already
 // changes nothing. A source that was declared to send states stays one: what its late deltas mean
@@ -78,11 +79,14 @@ func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 		if inForce, err := declaredAlready(ctx, tx, s); err != nil || inForce {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlDeclareSource, s.Name, s.States, s.Numbering, s.By)
+		_, err := tx.Exec(ctx, sqlDeclareSource, s.Name, s.States, s.Numbering, s.Strict, s.By)
 		return err
 	})
 	if err != nil {
 		return readError("declare source "+s.Name, err)
+	}
+	if s.Strict {
+		return l.inForce(ctx, "source "+s.Name)
 	}
 	return nil
 }
@@ -97,11 +101,11 @@ func declaredAlready(ctx context.Context, db querier, s Source) (bool, error) {
 		return false, fmt.Errorf("source %s was declared to send states on %s, which can't be withdrawn: %w",
 			s.Name, old.DeclaredAt.Format(time.RFC3339), ErrConflict)
 	}
-	return old.States == s.States && old.Numbering == s.Numbering, nil
+	return old.States == s.States && old.Numbering == s.Numbering && old.Strict == s.Strict, nil
 }
 
 const sqlSource = `
-SELECT name, states, numbering, declared_by, declared_at
+SELECT name, states, numbering, strict, declared_by, declared_at
 FROM ledger.sources
 WHERE name = $1
 ORDER BY n DESC
@@ -136,7 +140,7 @@ func declaredSource(ctx context.Context, db querier, name string) (s Source, fou
 }
 
 const sqlSources = `
-SELECT DISTINCT ON (name) name, states, numbering, declared_by, declared_at
+SELECT DISTINCT ON (name) name, states, numbering, strict, declared_by, declared_at
 FROM ledger.sources
 ORDER BY name, n DESC`
 

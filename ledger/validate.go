@@ -184,3 +184,12 @@ func jsonError(field string, err error) *FieldError {
 	}
 	return Invalid(field, "", err.Error())
 }
+
+// RuleUndeclared says of a measure that the ledger has no column for how to declare it.
+func RuleUndeclared(name string) string {
+	const rule = "is not a measure of this ledger: send amount or quantity, or declare it with: deltaledger schema add measure "
+	if checkColumnName(name) != nil {
+		return rule + "NAME --kind money (this name can't be declared: it " + ruleColumnName + ")"
+	}
+	return rule + name + " --kind money"
+}

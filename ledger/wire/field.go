@@ -162,7 +162,7 @@ func parseAmount(name, text string) (ledger.Amount, *ledger.FieldError) {
 
 // undeclared is the error for a measure under f that the ledger has no column for.
 func undeclared(f field, name, value string) *ledger.FieldError {
-	return invalid(f.String()+"."+name, value, "is not a measure of this ledger: send amount or quantity; others can't be declared yet")
+	return invalid(f.String()+"."+name, value, ledger.RuleUndeclared(name))
 }
 
 // insertMeasure adds m to measures that are sorted by name.
