@@ -223,3 +223,21 @@ func (s *storm) complain(kind, format string, args ...any) {
 		s.t.Errorf(kind+": "+format, args...)
 	}
 }
+
+// acknowledgedWithin reports whether anything new is acknowledged within d.
+func (s *storm) acknowledgedWithin(d time.Duration) bool {
+	before := s.acknowledged()
+	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if s.acknowledged() > before {
+			return true
+		}
+	}
+	return false
+}
+
+// acknowledged is how many events were answered as recorded or as duplicates for the first time.
+func (s *storm) acknowledged() int {
+	s.model.mu.Lock()
+	defer s.model.mu.Unlock()
+	return len(s.model.positions)
+}

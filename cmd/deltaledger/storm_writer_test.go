@@ -32,7 +32,8 @@ type request struct {
 type writer struct {
 	storm  *storm
 	n      int
-	next   int
+	next   int // how many events of streams
+	aside  int // how many of any kind
 	random *rand.Rand
 }
 
@@ -81,16 +82,27 @@ func (w *writer) choose() request {
 	case n < 17:
 		return w.batch("atomic", "/v1/events?atomic=true", 1+w.random.IntN(100))
 	case n == 17:
-		r := w.batch("atomic that is refused", "/v1/events?atomic=true", 1+w.random.IntN(50))
-		r.body += `{"id":"bad","source":"shop"}` + "\n"
-		r.refuses = http.StatusUnprocessableEntity
-		return r
+		return w.refused()
 	case n == 18:
-		e := w.event()
-		e.seqn, e.source = -1, "finance"
+		e := w.content()
+		e.id, e.source, e.stream, e.seqn = fmt.Sprintf("a%d-%d", w.n, w.aside), "finance", fmt.Sprintf("o%d-%d", w.n, w.aside), -1
 		return request{what: "adjustment", path: "/v1/adjustments", body: e.json(), media: "application/json", events: []stormEvent{e}, single: true}
 	}
 	return w.conflict()
+}
+
+// refused is an atomic request of good events and a bad one.
+func (w *writer) refused() request {
+	r := request{what: "atomic that is refused", path: "/v1/events?atomic=true", media: "application/x-ndjson", refuses: http.StatusUnprocessableEntity}
+	var body strings.Builder
+	for n := range 1 + w.random.IntN(50) {
+		e := w.content()
+		e.id, e.source, e.stream, e.seqn = fmt.Sprintf("r%d-%d-%d", w.n, w.aside, n), "shop", fmt.Sprintf("r%d-%d", w.n, w.aside), int64(n)
+		r.events = append(r.events, e)
+		body.WriteString(e.json() + "\n")
+	}
+	r.body = body.String() + `{"id":"bad","source":"shop"}` + "\n"
+	return r
 }
 
 // conflict sends other content under the id of an event that was acknowledged.
@@ -121,11 +133,18 @@ func (w *writer) batch(what, path string, n int) request {
 	return r
 }
 
-// event is the writer's next one: of a stream of its own, in one of the months before stormEnd.
+// event is the next of the writer's own streams, whose numbers have no gaps in the end.
 func (w *writer) event() stormEvent {
 	w.next++
+	e := w.content()
+	e.id, e.source, e.stream, e.seqn = fmt.Sprintf("w%d-%d", w.n, w.next), "shop", fmt.Sprintf("o%d-%d", w.n, w.next/8), int64(w.next%8)
+	return e
+}
+
+// content is an event of one of the months before stormEnd, without its identity.
+func (w *writer) content() stormEvent {
+	w.aside++
 	e := stormEvent{
-		id: fmt.Sprintf("w%d-%d", w.n, w.next), source: "shop", stream: fmt.Sprintf("o%d-%d", w.n, w.next/8), seqn: int64(w.next % 8),
 		account: fmt.Sprintf("account-%02d", w.random.IntN(40)), typ: []string{"sold", "returned"}[w.random.IntN(2)],
 		at:       time.Date(2024, time.Month(1+w.random.IntN(8)), 1+w.random.IntN(28), w.random.IntN(24), w.random.IntN(60), 0, 0, time.UTC),
 		currency: []string{"USD", "EUR"}[w.random.IntN(2)],
