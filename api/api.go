@@ -157,6 +157,10 @@ func (s *server) routes() {
 	route(s, "GET /v1/completeness", listCompletenessDoc(), s.listCompleteness)
 	route(s, "GET /v1/completeness/{source}", getCompletenessDoc(), s.getCompleteness)
 	route(s, "GET /v1/conflicts", listConflictsDoc(), s.listConflicts)
+	route(s, "GET /v1/conflicts/{n}", getConflictDoc(), s.getConflict)
+	route(s, "POST /v1/conflicts/{n}/decision", decideConflictDoc(), s.decideConflict)
+	route(s, "GET /v1/erasures", listErasuresDoc(), s.listErasures)
+	route(s, "POST /v1/erasures", eraseDoc(), s.erase)
 
 	route(s, "GET /v1/terms", getTermsDoc(), s.getTerms)
 	route(s, "POST /v1/terms", setTermsDoc(), s.setTerms)

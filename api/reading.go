@@ -72,33 +72,3 @@ func getEventDoc() doc {
 		fails: []kind{notFound},
 	}
 }
-
-type listConflictsIn struct {
-	Limit int   `query:"limit" minimum:"1" maximum:"1000" doc:"Conflicts on a page; 100 without it"`
-	After int64 `query:"after" minimum:"1" doc:"The number n of the last conflict of the page before"`
-}
-
-type listConflictsOut struct {
-	Body struct {
-		Conflicts []ledger.ConflictRow `json:"conflicts"`
-	}
-}
-
-func (s *server) listConflicts(ctx context.Context, in *listConflictsIn) (*listConflictsOut, error) {
-	list, err := s.ledger.ListConflicts(ctx, in.Limit, in.After)
-	if err != nil {
-		return nil, err
-	}
-	out := &listConflictsOut{}
-	if out.Body.Conflicts = list; list == nil {
-		out.Body.Conflicts = []ledger.ConflictRow{}
-	}
-	return out, nil
-}
-
-func listConflictsDoc() doc {
-	return doc{
-		id: "list-conflicts", tag: tagRead, work: views, summary: "List conflicts",
-		text: "What was sent under an identity, or for a place in a stream, that other content has. None of it was recorded. Newest first.",
-	}
-}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -229,9 +228,8 @@ func (w *writer) classify(ctx context.Context, tx pgx.Tx, b *Batch, left []*prep
 
 // compare tells duplicates from conflicts.
 func (w *writer) compare(ctx context.Context, tx pgx.Tx, b *Batch, known map[*prepared]taken) error {
-	var same []*prepared
+	var same, others []*prepared
 	var conflicts []conflict
-	met := maps.Clone(known)
 	for p, t := range known {
 		switch {
 		case t.eventKey != p.eventKey:
@@ -239,24 +237,31 @@ func (w *writer) compare(ctx context.Context, tx pgx.Tx, b *Batch, known map[*pr
 		case t.version != DigestVersion:
 			return fmt.Errorf("position %d has a digest of version %d, which this program can't compare: %w", t.position, t.version, ErrCorrupt)
 		case t.digest != p.digest:
-			if then := b.asRecorded(p, t); then != nil {
-				same, met[then] = append(same, then), t
-				continue
-			}
-			conflicts = append(conflicts, conflict{p: p, existing: t, event: p.public, reason: reasonContent})
+			others = append(others, p)
 		default:
 			same = append(same, p)
 		}
 	}
-	other, err := otherPrivate(ctx, tx, same, met)
+	other, err := otherPrivate(ctx, tx, same, known)
 	if err != nil {
 		return err
 	}
 	for _, p := range same {
-		b.Outcomes[p.input] = Outcome{Status: Duplicate, Position: met[p].position}
+		b.Outcomes[p.input] = Outcome{Status: Duplicate, Position: known[p].position}
 		if other[p] {
-			conflicts = append(conflicts, conflict{p: p, existing: met[p], event: p.public, reason: reasonContent})
+			conflicts = append(conflicts, conflict{p: p, existing: known[p], event: p.public, reason: reasonContent})
 		}
+	}
+	divided, err := divideAsThen(ctx, tx, b, others, known)
+	if err != nil {
+		return err
+	}
+	for _, p := range others {
+		if divided[p].same {
+			b.Outcomes[p.input] = Outcome{Status: Duplicate, Position: known[p].position}
+			continue
+		}
+		conflicts = append(conflicts, conflict{p: p, existing: known[p], event: p.public, then: divided[p].event, reason: reasonContent})
 	}
 	return w.keep(ctx, tx, b, conflicts)
 }

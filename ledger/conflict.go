@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/canonical"
 )
 
 const (
@@ -26,6 +28,7 @@ const (
 type conflict struct {
 	p        *prepared
 	event    *Event
+	then     *Event // event divided as the recorded one, for comparison; nil: it is divided so already
 	existing taken
 	reason   string
 	other    Event    // the recorded event, its public content
@@ -59,11 +62,11 @@ func describe(ctx context.Context, tx pgx.Tx, conflicts []conflict, c Catalogue,
 		if !ok {
 			return fmt.Errorf("position %d is in the identity index but not among the events: %w", c.existing.position, ErrCorrupt)
 		}
-		c.other = old
+		c.other = old.Event
 		if c.reason == reasonCurrency { // everything else differs too: they are two events
 			c.differs = []string{"currency"}
-		} else if c.differs = differs(&old, c.event); len(c.differs) == 0 {
-			c.differs = []string{"payload"}
+		} else if c.differs = differs(&old, cmp.Or(c.then, c.event)); len(c.differs) == 0 {
+			c.differs = []string{"dimensions"} // in how a value is spelled: "7" and 7
 		}
 		sum := sha256.Sum256(slices.Concat(ledgerID[:], c.p.eventKey[:], c.p.canonical))
 		c.tag = sum[:8]
@@ -72,36 +75,52 @@ func describe(ctx context.Context, tx pgx.Tx, conflicts []conflict, c Catalogue,
 	return nil
 }
 
+// recordedEvent is an event that a conflict met, with its private content.
+type recordedEvent struct {
+	Event
+	erased bool // its private content is gone
+}
+
 // recordedEvents reads the events that conflicts met, by position.
-func recordedEvents(ctx context.Context, tx pgx.Tx, conflicts []conflict, c Catalogue) (map[int64]Event, error) {
+func recordedEvents(ctx context.Context, tx pgx.Tx, conflicts []conflict, c Catalogue) (map[int64]recordedEvent, error) {
 	positions, times := make([]int64, len(conflicts)), make([]time.Time, len(conflicts))
 	for i, c := range conflicts {
 		positions[i], times[i] = c.existing.position, c.existing.recordedAt
 	}
 	b := &builder{catalogue: c}
 	reader := b.rows()
-	rows, err := tx.Query(ctx, "SELECT "+reader.columns+", e.commitment IS NOT NULL"+
+	rows, err := tx.Query(ctx, "SELECT "+reader.columns+", e.commitment IS NOT NULL, s.payload, s.pii::text"+
 		"\nFROM unnest("+b.arg(positions, "bigint[]")+", "+b.arg(times, "timestamptz[]")+") AS w (position, recorded_at)"+
-		"\nJOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at", b.args...)
+		"\nJOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at"+
+		"\nLEFT JOIN ledger.private s ON s.position = w.position", b.args...)
 	if err != nil {
 		return nil, err
 	}
-	recorded := map[int64]Event{}
+	recorded := map[int64]recordedEvent{}
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		var private bool
-		r, err := reader.scan(row, &private)
+		var payload, pii *string
+		r, err := reader.scan(row, &private, &payload, &pii)
 		if err != nil {
 			return struct{}{}, err
 		}
-		recorded[r.Position], err = r.event(private)
+		e, err := r.event()
+		if err != nil {
+			return struct{}{}, err
+		}
+		old := recordedEvent{Event: e, erased: private && payload == nil && pii == nil}
+		old.Payload = []byte(text(payload))
+		if pii != nil {
+			old.private, err = CanonicalDimensions([]byte(*pii))
+		}
+		recorded[r.Position] = old
 		return struct{}{}, err
 	})
 	return recorded, err
 }
 
-// event is the public content of a row as an event. private says that it has private content, of which
-// the event gets a mark.
-func (r Row) event(private bool) (Event, error) {
+// event is the public content of a row as an event.
+func (r Row) event() (Event, error) {
 	e := Event{
 		ID: r.ID, Source: r.Source, Stream: r.Stream, Type: r.Type, Account: r.Account, OccurredAt: r.OccurredAt,
 		Currency: r.Currency, Amount: r.Amount, Quantity: r.Quantity, Corrects: r.Corrects, Kind: r.Kind,
@@ -109,9 +128,6 @@ func (r Row) event(private bool) (Event, error) {
 	}
 	if r.Seqn != nil {
 		e.Seqn, e.HasSeqn = *r.Seqn, true
-	}
-	if private {
-		e.Payload = []byte("{}")
 	}
 	for name, value := range r.Measures {
 		e.Measures = append(e.Measures, Measure{name, value})
@@ -131,8 +147,9 @@ func (r Row) event(private bool) (Event, error) {
 	return e, err
 }
 
-// differs names the public fields in which b isn't a, and "payload" where only one has private content.
-func differs(a, b *Event) []string {
+// differs names the fields in which b isn't a. Of private content that was erased it can only tell whether there
+// was any; that counts as the payload.
+func differs(a *recordedEvent, b *Event) []string {
 	var names []string
 	add := func(name string, same bool) {
 		if !same {
@@ -149,7 +166,12 @@ func differs(a, b *Event) []string {
 	add("maker", a.Maker == b.Maker)
 	add("measures", slices.Equal(a.Measures, b.Measures))
 	add("occurred_at", a.OccurredAt.Equal(b.OccurredAt))
-	add("payload", a.hasPrivate() == b.hasPrivate())
+	if a.erased {
+		add("payload", b.hasPrivate())
+	} else {
+		add("payload", samePayload(a.Payload, b.Payload))
+		add("pii", bytes.Equal(a.private, b.private))
+	}
 	add("quantity", a.Quantity == b.Quantity)
 	add("reason", a.Reason == b.Reason)
 	add("reference", a.Reference == b.Reference)
@@ -163,6 +185,19 @@ func differs(a, b *Event) []string {
 // sameDimensions compares dimensions by what their values spell: a declared column doesn't tell "7" from 7.
 func sameDimensions(a, b []byte) bool {
 	return bytes.Equal(a, b) || maps.EqualFunc(spelled(a), spelled(b), strings.EqualFold)
+}
+
+// samePayload compares payloads by their canonical form, as commitments do.
+func samePayload(a, b []byte) bool {
+	if bytes.Equal(a, b) || len(a) == 0 || len(b) == 0 {
+		return bytes.Equal(a, b)
+	}
+	x, err := canonical.Append(nil, a, payloadLimits)
+	if err != nil {
+		return false
+	}
+	y, err := canonical.Append(nil, b, payloadLimits)
+	return err == nil && bytes.Equal(x, y)
 }
 
 func spelled(dimensions []byte) map[string]string {
@@ -181,18 +216,23 @@ func spelled(dimensions []byte) map[string]string {
 	return texts
 }
 
-// A conflict that was kept before, by us or by somebody at the same time, is kept once.
+// A conflict that was kept before, by us or by somebody at the same time, is kept once. Private content that
+// was erased can't be compared and counts as the same.
 const sqlInsertConflict = `
 WITH kept AS (
-    INSERT INTO ledger.conflicts (reason, source, event_id, event_key, existing_position, existing_recorded_at, differs, content, digest, private_tag)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-    ON CONFLICT ON CONSTRAINT conflicts_once DO NOTHING
-    RETURNING n
+    INSERT INTO ledger.conflict_private (event_key, digest, tag, payload, pii)
+    SELECT $4, $9, $10, $11, $12
+    WHERE NOT EXISTS (
+        SELECT
+        FROM ledger.conflicts c
+        JOIN ledger.erased_conflicts x ON x.conflict = c.n
+        WHERE c.event_key = $4 AND c.digest = $9)
+    ON CONFLICT ON CONSTRAINT conflict_private_once DO NOTHING
+    RETURNING conflict
 )
-INSERT INTO ledger.conflict_private (conflict, payload)
-SELECT n, $11
-FROM kept
-WHERE $11::text IS NOT NULL`
+INSERT INTO ledger.conflicts (n, reason, source, event_id, event_key, existing_position, existing_recorded_at, differs, content, digest)
+SELECT conflict, $1, $2, $3, $4, $5, $6, $7, $8, $9
+FROM kept`
 
 // conflictsAtOnce is how many conflicts are sent before an answer is waited for.
 const conflictsAtOnce = 500
@@ -206,12 +246,9 @@ func insertConflicts(ctx context.Context, tx pgx.Tx, conflicts []conflict) error
 	for part := range slices.Chunk(sorted, conflictsAtOnce) {
 		var queue pgx.Batch
 		for _, c := range part {
-			var payload *string
-			if text := string(c.event.Payload); text != "" {
-				payload = &text
-			}
+			payload, pii := optional(string(c.event.Payload)), optional(string(c.event.private))
 			queue.Queue(sqlInsertConflict, c.reason, c.event.Source, c.event.ID, uuid.UUID(c.p.eventKey), c.existing.position,
-				c.existing.recordedAt, c.differs, string(AppendCanonical(nil, c.event)), c.p.digest[:], c.tag, payload)
+				c.existing.recordedAt, c.differs, string(AppendCanonical(nil, c.event)), c.p.digest[:], c.tag, payload, pii)
 		}
 		if err := tx.SendBatch(ctx, &queue).Close(); err != nil {
 			return fmt.Errorf("keep conflicts: %w", err)

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"crypto/sha256"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,35 +24,4 @@ func (w *writer) settleDoubts(ctx context.Context, b *Batch) error {
 		}
 		return w.compare(ctx, tx, b, known)
 	})
-}
-
-// asRecorded is p as the declarations made of it that may have been in force when position was recorded: dimensions that were
-// declared private since were public then. It is nil unless that gives the digest that is recorded.
-func (b *Batch) asRecorded(p *prepared, t taken) *prepared {
-	if p.public.private == nil {
-		return nil
-	}
-	sent := &b.events[p.input]
-	// Between the position of a declaration and its floor an event may have been recorded by either.
-	for _, since := range []func(Column) bool{
-		func(c Column) bool { return c.Position < t.position },
-		func(c Column) bool { return c.floor != nil && *c.floor < t.position },
-	} {
-		private := b.by.catalogue.some(func(c Column) bool { return c.PII && since(c) })
-		then := *sent
-		parts, _ := newLayout(newCatalogue(private)).split(sent.Dimensions) // a wrong type was told of before
-		if parts.private != nil {
-			then.Dimensions, then.private = parts.public, parts.private
-		}
-		if sha256.Sum256(AppendCanonical(nil, &then)) != t.digest {
-			continue
-		}
-		again := *p
-		again.public, again.digest, again.canonical = &then, t.digest, nil
-		if content, err := appendPrivate(nil, &then); err == nil && then.hasPrivate() {
-			again.canonical = content
-		}
-		return &again
-	}
-	return nil
 }

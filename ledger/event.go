@@ -39,7 +39,8 @@ type Event struct {
 	Reference string // of an adjustment: the document behind it
 	Maker     string // of an adjustment: who made it
 
-	private []byte // canonical JSON object of the dimensions that are private; they aren't among Dimensions then
+	hidden  []string // names of dimensions that are private in this event, besides those that are declared so
+	private []byte   // canonical JSON object of the dimensions that are private; they aren't among Dimensions then
 }
 
 // hasPrivate reports whether the event has private content.

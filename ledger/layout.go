@@ -59,10 +59,11 @@ type parts struct {
 	public  []byte   // canonical JSON of all that aren't private; set only if some are
 }
 
-// split divides dimensions, which are canonical JSON. A value that isn't of its declared type is an error, and has no
-// column; the private and public parts are whole all the same.
-func (l *layout) split(dimensions []byte) (parts, *FieldError) {
-	if len(dimensions) == 0 || len(l.keys) == 0 {
+// split divides dimensions, which are canonical JSON. Those named in hidden are private like those that are
+// declared so. A value that isn't of its declared type is an error, and has no column; the private and public
+// parts are whole all the same.
+func (l *layout) split(dimensions []byte, hidden []string) (parts, *FieldError) {
+	if len(dimensions) == 0 || len(l.keys)+len(hidden) == 0 {
 		return parts{others: dimensions}, nil
 	}
 	var (
@@ -95,6 +96,9 @@ func (l *layout) split(dimensions []byte) (parts, *FieldError) {
 		}
 		member := dimensions[start:s.Pos()]
 		place, declared := l.keys[string(key)]
+		if slices.Contains(hidden, string(key)) {
+			declared, place.private = true, true
+		}
 		known = known || declared
 		switch {
 		case !declared:
@@ -102,6 +106,9 @@ func (l *layout) split(dimensions []byte) (parts, *FieldError) {
 			continue
 		case place.private:
 			private = appendMember(private, member)
+			if place.kind == "" { // hidden, and not declared
+				continue
+			}
 		default:
 			public = appendMember(public, member)
 		}

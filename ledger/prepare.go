@@ -122,7 +122,7 @@ func (l *Ledger) prepare(b *Batch, i int, broken *FieldError, scratch []byte) ([
 	if p.numbered {
 		p.positionKey = PositionKey(e.Source, e.Stream, e.Seqn)
 	}
-	parts, bad := b.by.layout.split(e.Dimensions)
+	parts, bad := b.by.layout.split(e.Dimensions, e.hidden)
 	if broken == nil {
 		broken = bad
 	}

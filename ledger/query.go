@@ -76,7 +76,7 @@ func (l *Ledger) List(ctx context.Context, q ListQuery) (Page, error) {
 		c.Last = page.Events[c.Limit-1].Position
 		page.NextCursor = c.encode(l.settings.ID)
 	}
-	return page, nil
+	return page, markErased(ctx, l.pool, page.Events)
 }
 
 // listing is the cursor to read from: the one given, or that of a new listing.
@@ -217,7 +217,7 @@ func (l *Ledger) fetch(ctx context.Context, db querier, c Catalogue, p places, p
 	if err != nil {
 		return nil, readError("read events", err)
 	}
-	return events, nil
+	return events, markErased(ctx, db, events)
 }
 
 // withPrivate scans a row that has its private content behind it, or hasn't.

@@ -36,6 +36,7 @@ type Row struct {
 	Maker        string            `json:"maker,omitempty"`
 	Payload      json.RawMessage   `json:"payload,omitempty"` // private; only where it was asked for
 	PII          json.RawMessage   `json:"pii,omitempty"`     // private dimensions; as the payload
+	Erased       *Erased           `json:"erased,omitempty"`  // its private content is gone: when, and why
 }
 
 // microLayout is how times stand in answers.

@@ -139,15 +139,17 @@ func TestListConflicts(t *testing.T) {
 		other.Account = "other"
 		appendAll(t, l, other)
 	}
-	first, err := l.ListConflicts(t.Context(), 2, 0)
+	first, err := l.ListConflicts(t.Context(), ledger.ConflictQuery{Limit: 2})
 	if err != nil || len(first) != 2 || first[0].EventID != "o1/3" || !slices.Equal(first[0].Differs, []string{"account"}) || !json.Valid(first[0].Content) {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	rest, err := l.ListConflicts(t.Context(), 2, first[1].N)
+	rest, err := l.ListConflicts(t.Context(), ledger.ConflictQuery{Limit: 2, After: first[1].N})
 	if err != nil || len(rest) != 1 || rest[0].EventID != "o1/1" {
 		t.Errorf("%+v, %v", rest, err)
 	}
-	if _, err := l.ListConflicts(t.Context(), 0, -1); !errors.Is(err, ledger.ErrInvalid) {
-		t.Errorf("%v", err)
+	for _, q := range []ledger.ConflictQuery{{After: -1}, {State: "closed"}, {Reason: "other"}, {Limit: 1001}, {Source: "\x00"}} {
+		if _, err := l.ListConflicts(t.Context(), q); !errors.Is(err, ledger.ErrInvalid) {
+			t.Errorf("%+v: %v", q, err)
+		}
 	}
 }

@@ -229,7 +229,7 @@ func (t *lawful) made(h *history, cause *entry, r madeRow) (*prepared, error) {
 		return nil, err
 	}
 	p := &prepared{input: -1, public: e, eventKey: EventKey(e.Source, e.ID), digest: sha256.Sum256(AppendCanonical(nil, e))}
-	parts, bad := t.b.by.layout.split(e.Dimensions)
+	parts, bad := t.b.by.layout.split(e.Dimensions, nil)
 	if bad != nil || parts.private != nil { // recorded before a column was declared that wouldn't hold it
 		parts.columns, parts.others, parts.private = nil, e.Dimensions, nil
 	}

@@ -180,7 +180,7 @@ func (v *verification) checkPrivate(ctx context.Context, tx pgx.Tx, group []head
 			found = stored[i].says(e)
 			i++
 		}
-		if erased[e.position] {
+		if !there && erased[e.position] {
 			f.erased++
 		} else {
 			differ(e.position, "private content with commitment "+e.commitment.String(), found)
@@ -237,9 +237,23 @@ func readPrivate(ctx context.Context, tx pgx.Tx, after, through int64) ([]privat
 	return all, nil
 }
 
+const sqlErasedBetween = `
+SELECT position
+FROM ledger.erased
+WHERE position > $1 AND position <= $2`
+
 // erasedBetween are the positions in a range whose private content was erased with a record.
-func erasedBetween(context.Context, pgx.Tx, int64, int64) (map[int64]bool, error) {
-	return map[int64]bool{}, nil
+func erasedBetween(ctx context.Context, tx pgx.Tx, after, through int64) (map[int64]bool, error) {
+	erased := map[int64]bool{}
+	var position int64
+	err := pg.ForEach(ctx, tx, []any{&position}, func() error {
+		erased[position] = true
+		return nil
+	}, sqlErasedBetween, after, through)
+	if err != nil {
+		return nil, fmt.Errorf("read what was erased: %w", err)
+	}
+	return erased, nil
 }
 
 // explain adds to a difference what can be told about its event.

@@ -196,7 +196,7 @@ SELECT ledger.protect('ledger.event_keys');
 
 -- What arrived under an identity, or a place in a stream, that was taken by other content.
 CREATE TABLE ledger.conflicts (
-    n                    bigint      GENERATED ALWAYS AS IDENTITY,
+    n                    bigint      NOT NULL, -- given out by ledger.conflict_private
     detected_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     reason               text        NOT NULL,
     source               text        NOT NULL COLLATE "C",
@@ -207,19 +207,25 @@ CREATE TABLE ledger.conflicts (
     differs              text[]      NOT NULL, -- names of the fields that differ from the recorded event
     content              text        NOT NULL, -- canonical JSON of the public content as received
     digest               bytea       NOT NULL,
-    private_tag          bytea       NOT NULL, -- tells versions of the private content apart
     CONSTRAINT conflicts_pkey PRIMARY KEY (n),
-    CONSTRAINT conflicts_once UNIQUE (event_key, digest, private_tag),
     CONSTRAINT conflicts_reason CHECK (reason IN ('content', 'sequence', 'currency'))
 );
+CREATE INDEX conflicts_event ON ledger.conflicts (event_key, digest);
+CREATE INDEX conflicts_source ON ledger.conflicts (source, n);
 SELECT ledger.protect('ledger.conflicts');
 
--- Private content of a conflict, apart from it so that it can be erased.
+-- Private content of a conflict, apart from it so that it can be erased. Every conflict gets a row here, also
+-- one without private content: what tells versions of that content apart is made from it without a secret, so
+-- that it must go with it.
 CREATE TABLE ledger.conflict_private (
-    conflict bigint NOT NULL,
-    payload  text,
-    pii      jsonb,
+    conflict  bigint GENERATED ALWAYS AS IDENTITY,
+    event_key uuid   NOT NULL,
+    digest    bytea  NOT NULL, -- of the public content
+    tag       bytea  NOT NULL, -- of the private content
+    payload   text,
+    pii       jsonb,
     CONSTRAINT conflict_private_pkey PRIMARY KEY (conflict),
+    CONSTRAINT conflict_private_once UNIQUE (event_key, digest, tag),
     CONSTRAINT conflict_private_conflict FOREIGN KEY (conflict) REFERENCES ledger.conflicts (n)
 );
 SELECT ledger.protect('ledger.conflict_private');

@@ -56,6 +56,9 @@ var operational = map[string]bool{
 	"ledger.completeness_filled": true, "ledger.completeness_doubled": true,
 }
 
+// Erasable tables hold private content: DELETE meets a refusal only at rows, if no erasure covers them.
+var erasable = map[string]bool{"ledger.private": true, "ledger.conflict_private": true}
+
 func names(t *testing.T, db *pgtest.DB, sql string, args ...any) []string {
 	t.Helper()
 	rows, err := db.Super.Query(t.Context(), sql, args...)
@@ -92,6 +95,9 @@ func TestEveryFactTableRefusesChange(t *testing.T) {
 		}
 		// DELETE and TRUNCATE meet a statement trigger even where there is no row.
 		for _, sql := range []string{"DELETE FROM " + table, "TRUNCATE " + table + " CASCADE"} {
+			if erasable[table] && strings.HasPrefix(sql, "DELETE") {
+				continue
+			}
 			if _, err := db.Super.Exec(t.Context(), sql); !pg.IsRefused(err) {
 				t.Errorf("%s as superuser: %v", sql, err)
 			}

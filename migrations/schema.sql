@@ -223,12 +223,24 @@ TABLE ledger.completeness_sources
     newest_position bigint NOT NULL
     newest_occurred_at timestamp with time zone NOT NULL
     newest_recorded_at timestamp with time zone NOT NULL;
-TABLE ledger.conflict_private
+TABLE ledger.conflict_decisions
     conflict bigint NOT NULL
+    outcome text NOT NULL
+    event_id text COLLATE "C"
+    seqn bigint
+    "position" bigint
+    why text NOT NULL
+    decided_by text NOT NULL
+    decided_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.conflict_private
+    conflict bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    event_key uuid NOT NULL
+    digest bytea NOT NULL
+    tag bytea NOT NULL
     payload text
     pii jsonb;
 TABLE ledger.conflicts
-    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    n bigint NOT NULL
     detected_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
     reason text NOT NULL
     source text COLLATE "C" NOT NULL
@@ -238,8 +250,11 @@ TABLE ledger.conflicts
     existing_recorded_at timestamp with time zone NOT NULL
     differs text[] NOT NULL
     content text NOT NULL
-    digest bytea NOT NULL
-    private_tag bytea NOT NULL;
+    digest bytea NOT NULL;
+TABLE ledger.content_flags
+    "position" bigint NOT NULL
+    field text COLLATE "C" NOT NULL
+    rule text NOT NULL;
 TABLE ledger.dead_letters
     n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
     topic text COLLATE "C" NOT NULL
@@ -254,6 +269,34 @@ TABLE ledger.declarations
     n bigint NOT NULL
     what text NOT NULL
     declared_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.erased
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    erasure bigint NOT NULL
+    pii text[]
+    payload boolean NOT NULL
+    erased_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.erased_conflicts
+    conflict bigint NOT NULL
+    erasure bigint NOT NULL
+    pii text[]
+    payload boolean NOT NULL
+    erased_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.erasure_ends
+    erasure bigint NOT NULL
+    events bigint NOT NULL
+    conflicts bigint NOT NULL
+    ended_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.erasures
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    scope text NOT NULL
+    account text COLLATE "C"
+    source text COLLATE "C"
+    event_id text COLLATE "C"
+    before date
+    why text NOT NULL
+    erased_by text NOT NULL
+    begun_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
 TABLE ledger.event_keys
     event_key uuid NOT NULL
     position_key uuid
@@ -334,7 +377,10 @@ TABLE ledger.sources
     numbering text NOT NULL
     strict boolean NOT NULL DEFAULT false
     declared_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
-    declared_by text NOT NULL;
+    declared_by text NOT NULL
+    card_numbers text NOT NULL DEFAULT 'allow'::text
+    ibans text NOT NULL DEFAULT 'allow'::text
+    emails text NOT NULL DEFAULT 'allow'::text;
 TABLE ledger.types
     n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
     name text COLLATE "C" NOT NULL
@@ -471,14 +517,41 @@ CONSTRAINT completeness_gaps_range ON ledger.completeness_gaps: CHECK (((0 < fro
 CONSTRAINT completeness_progress_only_row ON ledger.completeness_progress: CHECK (only_row);
 CONSTRAINT completeness_progress_pkey ON ledger.completeness_progress: PRIMARY KEY (only_row);
 CONSTRAINT completeness_sources_pkey ON ledger.completeness_sources: PRIMARY KEY (source);
+CONSTRAINT conflict_decisions_conflict ON ledger.conflict_decisions: FOREIGN KEY (conflict) REFERENCES ledger.conflicts(n);
+CONSTRAINT conflict_decisions_outcome ON ledger.conflict_decisions: CHECK (
+CASE outcome
+    WHEN 'dismissed'::text THEN (num_nonnulls(event_id, seqn, "position") = 0)
+    WHEN 'recorded'::text THEN ((event_id IS NOT NULL) AND ("position" IS NOT NULL))
+    ELSE false
+END);
+CONSTRAINT conflict_decisions_pkey ON ledger.conflict_decisions: PRIMARY KEY (conflict);
+CONSTRAINT conflict_decisions_why ON ledger.conflict_decisions: CHECK (((why <> ''::text) AND (decided_by <> ''::text)));
 CONSTRAINT conflict_private_conflict ON ledger.conflict_private: FOREIGN KEY (conflict) REFERENCES ledger.conflicts(n);
+CONSTRAINT conflict_private_once ON ledger.conflict_private: UNIQUE (event_key, digest, tag);
 CONSTRAINT conflict_private_pkey ON ledger.conflict_private: PRIMARY KEY (conflict);
-CONSTRAINT conflicts_once ON ledger.conflicts: UNIQUE (event_key, digest, private_tag);
 CONSTRAINT conflicts_pkey ON ledger.conflicts: PRIMARY KEY (n);
 CONSTRAINT conflicts_reason ON ledger.conflicts: CHECK ((reason = ANY (ARRAY['content'::text, 'sequence'::text, 'currency'::text])));
+CONSTRAINT content_flags_pkey ON ledger.content_flags: PRIMARY KEY ("position", field, rule);
+CONSTRAINT content_flags_rule ON ledger.content_flags: CHECK ((rule = ANY (ARRAY['card_number'::text, 'iban'::text, 'email'::text])));
 CONSTRAINT dead_letters_once ON ledger.dead_letters: UNIQUE (topic, partition, "offset");
 CONSTRAINT dead_letters_pkey ON ledger.dead_letters: PRIMARY KEY (n);
 CONSTRAINT declarations_pkey ON ledger.declarations: PRIMARY KEY (n);
+CONSTRAINT erased_erasure ON ledger.erased: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
+CONSTRAINT erased_pkey ON ledger.erased: PRIMARY KEY ("position");
+CONSTRAINT erased_conflicts_conflict ON ledger.erased_conflicts: FOREIGN KEY (conflict) REFERENCES ledger.conflicts(n);
+CONSTRAINT erased_conflicts_erasure ON ledger.erased_conflicts: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
+CONSTRAINT erased_conflicts_pkey ON ledger.erased_conflicts: PRIMARY KEY (conflict);
+CONSTRAINT erasure_ends_erasure ON ledger.erasure_ends: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
+CONSTRAINT erasure_ends_pkey ON ledger.erasure_ends: PRIMARY KEY (erasure);
+CONSTRAINT erasures_pkey ON ledger.erasures: PRIMARY KEY (n);
+CONSTRAINT erasures_scope ON ledger.erasures: CHECK (
+CASE scope
+    WHEN 'account'::text THEN ((account IS NOT NULL) AND (num_nonnulls(source, event_id, before) = 0))
+    WHEN 'event'::text THEN ((source IS NOT NULL) AND (event_id IS NOT NULL) AND (num_nonnulls(account, before) = 0))
+    WHEN 'before'::text THEN ((before IS NOT NULL) AND (num_nonnulls(account, event_id) = 0))
+    ELSE false
+END);
+CONSTRAINT erasures_why ON ledger.erasures: CHECK (((why <> ''::text) AND (erased_by <> ''::text)));
 CONSTRAINT event_keys_pkey ON ledger.event_keys: PRIMARY KEY (event_key);
 CONSTRAINT event_keys_position_key ON ledger.event_keys: UNIQUE (position_key);
 CONSTRAINT events_amount ON ledger.events: CHECK (((amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
@@ -504,6 +577,7 @@ CONSTRAINT settings_only_row ON ledger.settings: CHECK (only_row);
 CONSTRAINT settings_pkey ON ledger.settings: PRIMARY KEY (only_row);
 CONSTRAINT sources_numbering ON ledger.sources: CHECK ((numbering = ANY (ARRAY['stream'::text, 'source'::text, 'none'::text])));
 CONSTRAINT sources_pkey ON ledger.sources: PRIMARY KEY (n);
+CONSTRAINT sources_policy ON ledger.sources: CHECK (((card_numbers = ANY (ARRAY['allow'::text, 'flag'::text, 'private'::text, 'refuse'::text])) AND (ibans = ANY (ARRAY['allow'::text, 'flag'::text, 'private'::text, 'refuse'::text])) AND (emails = ANY (ARRAY['allow'::text, 'flag'::text, 'private'::text, 'refuse'::text]))));
 CONSTRAINT types_pkey ON ledger.types: PRIMARY KEY (n);
 CONSTRAINT types_version ON ledger.types: UNIQUE (name, version);
 CONSTRAINT types_versions ON ledger.types: CHECK ((version > 0));
@@ -534,6 +608,10 @@ CREATE INDEX completeness_filled_at ON ledger.completeness_filled USING btree (f
 CREATE INDEX completeness_filled_source ON ledger.completeness_filled USING btree (source, filled_at);
 CREATE INDEX completeness_gaps_earliest ON ledger.completeness_gaps USING btree (source, earliest);
 CREATE INDEX completeness_gaps_since ON ledger.completeness_gaps USING btree (source, since_position, stream, from_seqn);
+CREATE INDEX conflicts_event ON ledger.conflicts USING btree (event_key, digest);
+CREATE INDEX conflicts_source ON ledger.conflicts USING btree (source, n);
+CREATE INDEX erased_by_erasure ON ledger.erased USING btree (erasure);
+CREATE INDEX erased_conflicts_by_erasure ON ledger.erased_conflicts USING btree (erasure);
 CREATE INDEX event_keys_by_position ON ledger.event_keys USING brin ("position") WITH (autosummarize='on');
 CREATE INDEX events_account ON ONLY ledger.events USING btree (account, occurred_at);
 CREATE INDEX events_caused_by ON ONLY ledger.events USING btree (caused_by) WHERE (caused_by IS NOT NULL);
@@ -586,20 +664,32 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.column_indexes FOR E
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.column_indexes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.columns FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.columns FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
-CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflict_private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
-CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.conflict_private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflict_decisions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.conflict_decisions FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflict_private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_unerased() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE UPDATE OR TRUNCATE ON ledger.conflict_private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_unerased() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflicts FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.conflicts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.content_flags FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.content_flags FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.dead_letters FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.dead_letters FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.declarations FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.declarations FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erased FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erased FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erased_conflicts FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erased_conflicts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erasure_ends FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erasure_ends FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erasures FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erasures FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.event_keys FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.event_keys FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_any_row BEFORE DELETE OR UPDATE ON ledger.events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_any_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
-CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
-CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_unerased() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE UPDATE OR TRUNCATE ON ledger.private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_unerased() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.seals FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.seals FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.settings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -808,6 +898,128 @@ BEGIN
     recorded_at := greatest(clock_timestamp(),
         'epoch'::timestamptz + pg_sequence_last_value('ledger.taken_seq') * interval '1 microsecond');
 END $function$;
+CREATE OR REPLACE FUNCTION ledger.end_erasure(which bigint, OUT events bigint, OUT conflicts bigint, OUT ended_at timestamp with time zone)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM ledger.open_erasure(which);
+    SELECT count(*) INTO events FROM ledger.erased e WHERE e.erasure = which;
+    SELECT count(*) INTO conflicts FROM ledger.erased_conflicts e WHERE e.erasure = which;
+    ended_at := clock_timestamp();
+    INSERT INTO ledger.erasure_ends VALUES (which, events, conflicts, ended_at);
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.erase_conflicts(which bigint, after_n bigint, most integer, OUT looked bigint, OUT gone bigint, OUT last_n bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    s     ledger.erasures := ledger.open_erasure(which);
+    zone  text;
+    found bigint[];
+BEGIN
+    SELECT x.reporting_zone INTO zone FROM ledger.settings x;
+    SELECT count(*), max(w.n), array_agg(w.n) FILTER (WHERE CASE s.scope
+            WHEN 'account' THEN w.content::jsonb ->> 'account' = s.account OR e.account = s.account
+            WHEN 'event' THEN true
+            ELSE ((w.content::jsonb ->> 'occurred_at')::timestamptz AT TIME ZONE zone)::date < s.before AND (s.source IS NULL OR w.source = s.source)
+        END)
+    INTO looked, last_n, found
+    FROM (
+        SELECT c.n, c.source, c.content, c.existing_position, c.existing_recorded_at
+        FROM ledger.conflicts c
+        WHERE c.n > after_n AND (s.scope <> 'event' OR c.event_key = ledger.event_key(s.source, s.event_id))
+        ORDER BY c.n
+        LIMIT most) w
+    LEFT JOIN ledger.events e ON e.position = w.existing_position AND e.recorded_at = w.existing_recorded_at;
+    INSERT INTO ledger.erased_conflicts (conflict, erasure, pii, payload)
+    SELECT p.conflict, which, (SELECT array_agg(k ORDER BY k COLLATE "C") FROM jsonb_object_keys(p.pii) k), p.payload IS NOT NULL
+    FROM ledger.conflict_private p
+    WHERE p.conflict = ANY (found) AND (p.payload IS NOT NULL OR p.pii IS NOT NULL)
+    ON CONFLICT (conflict) DO NOTHING; -- as with events
+    WITH deleted AS (
+        DELETE FROM ledger.conflict_private p USING ledger.erased_conflicts e
+        WHERE e.conflict = p.conflict AND p.conflict = ANY (found)
+        RETURNING p.conflict)
+    SELECT count(*) INTO gone FROM deleted;
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.erase_events(which bigint, after_time timestamp with time zone, after_position bigint, most integer, OUT looked bigint, OUT gone bigint, OUT last_time timestamp with time zone, OUT last_position bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    s     ledger.erasures := ledger.open_erasure(which);
+    found bigint[];
+BEGIN
+    IF s.scope = 'account' THEN
+        SELECT count(*), array_agg(w.position), (array_agg(w.occurred_at ORDER BY w.occurred_at DESC, w.position DESC))[1],
+               (array_agg(w.position ORDER BY w.occurred_at DESC, w.position DESC))[1]
+        INTO looked, found, last_time, last_position
+        FROM (
+            SELECT e.position, e.occurred_at
+            FROM ledger.events e
+            WHERE e.account = s.account AND e.occurred_at >= after_time AND (e.occurred_at > after_time OR e.position > after_position)
+            ORDER BY e.occurred_at, e.position
+            LIMIT most) w;
+    ELSIF s.scope = 'event' THEN
+        SELECT count(*), array_agg(k.position), max(k.recorded_at), max(k.position)
+        INTO looked, found, last_time, last_position
+        FROM ledger.event_keys k
+        WHERE k.event_key = ledger.event_key(s.source, s.event_id) AND k.position > after_position;
+    ELSE
+        SELECT count(*), array_agg(w.position) FILTER (WHERE e.business_date < s.before AND (s.source IS NULL OR e.source = s.source)),
+               max(w.recorded_at), max(w.position)
+        INTO looked, found, last_time, last_position
+        FROM (
+            SELECT p.position, p.recorded_at
+            FROM ledger.private p
+            WHERE p.position > after_position
+            ORDER BY p.position
+            LIMIT most) w
+        LEFT JOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at;
+    END IF;
+    INSERT INTO ledger.erased (position, recorded_at, erasure, pii, payload)
+    SELECT p.position, p.recorded_at, which, (SELECT array_agg(k ORDER BY k COLLATE "C") FROM jsonb_object_keys(p.pii) k), p.payload IS NOT NULL
+    FROM ledger.private p
+    WHERE p.position = ANY (found)
+    ON CONFLICT (position) DO NOTHING; -- somebody put back what was erased: it goes under the first record
+    WITH deleted AS (
+        DELETE FROM ledger.private p USING ledger.erased e
+        WHERE e.position = p.position AND p.position = ANY (found)
+        RETURNING p.position)
+    SELECT count(*) INTO gone FROM deleted;
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.event_key(source text, event_id text)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT encode(substring(sha256(
+        int4send(octet_length(convert_to(source, 'UTF8'))) || convert_to(source, 'UTF8') ||
+        int4send(octet_length(convert_to(event_id, 'UTF8'))) || convert_to(event_id, 'UTF8')) FROM 1 FOR 16), 'hex')::uuid
+$function$;
+CREATE OR REPLACE FUNCTION ledger.open_erasure(which bigint)
+ RETURNS ledger.erasures
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    s ledger.erasures;
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 16); -- until the transaction ends: erasers take turns by batches
+    SELECT * INTO s FROM ledger.erasures e WHERE e.n = which;
+    IF NOT FOUND OR EXISTS (SELECT FROM ledger.erasure_ends e WHERE e.erasure = which) THEN
+        RAISE EXCEPTION 'there is no erasure % that is under way', which USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN s;
+END $function$;
 CREATE OR REPLACE FUNCTION ledger.protect(fact regclass)
  RETURNS void
  LANGUAGE plpgsql
@@ -837,6 +1049,24 @@ BEGIN
     RAISE EXCEPTION '% on %.% is refused: a recorded fact never changes', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation',
               HINT = 'Record a further fact instead: an adjustment, a void, a credit note or a resolution.';
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.refuse_unerased()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+BEGIN
+    IF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'private' THEN
+        IF EXISTS (SELECT FROM ledger.erased e WHERE e.position = OLD.position) THEN
+            RETURN OLD;
+        END IF;
+    ELSIF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'conflict_private' THEN
+        IF EXISTS (SELECT FROM ledger.erased_conflicts e WHERE e.conflict = OLD.conflict) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% on %.% is refused: private content goes by an erasure, with a record of who and why', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', HINT = 'Use the command erase.';
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.show_columns()
  RETURNS void
@@ -883,8 +1113,9 @@ SEQUENCE billing.close_runs_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE billing.terms_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE export.exports_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.completeness_filled_n_seq AS bigint INCREMENT 1 CACHE 1;
-SEQUENCE ledger.conflicts_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.conflict_private_conflict_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.dead_letters_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.erasures_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.migrations_id_seq AS integer INCREMENT 1 CACHE 1;
 SEQUENCE ledger.position_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.sources_n_seq AS bigint INCREMENT 1 CACHE 1;
@@ -937,8 +1168,10 @@ GRANT DELETE, INSERT, SELECT ON ledger.completeness_filled TO deltaledger_app;
 GRANT DELETE, INSERT, SELECT, UPDATE ON ledger.completeness_gaps TO deltaledger_app;
 GRANT DELETE, INSERT, SELECT, UPDATE ON ledger.completeness_progress TO deltaledger_app;
 GRANT DELETE, INSERT, SELECT, UPDATE ON ledger.completeness_sources TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.conflict_decisions TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflict_private TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflicts TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.content_flags TO deltaledger_app;
 GRANT EXECUTE ON ledger.create_partitions(integer) TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.dead_letters TO deltaledger_app;
 GRANT SELECT ON ledger.declarations TO deltaledger_app;
@@ -946,6 +1179,15 @@ GRANT EXECUTE ON ledger.declare(text) TO deltaledger_app;
 GRANT EXECUTE ON ledger.declare_column(text,text,text,text,text,boolean,text,text) TO deltaledger_app;
 GRANT EXECUTE ON ledger.declare_index(text,text) TO deltaledger_app;
 GRANT EXECUTE ON ledger.draw(integer) TO deltaledger_app;
+GRANT EXECUTE ON ledger.end_erasure(bigint) TO deltaledger_app;
+GRANT EXECUTE ON ledger.erase_conflicts(bigint,bigint,integer) TO deltaledger_app;
+GRANT EXECUTE ON ledger.erase_events(bigint,timestamp with time zone,bigint,integer) TO deltaledger_app;
+GRANT SELECT ON ledger.erased TO deltaledger_app;
+GRANT SELECT ON ledger.erased TO deltaledger_private;
+GRANT SELECT ON ledger.erased_conflicts TO deltaledger_app;
+GRANT SELECT ON ledger.erasure_ends TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.erasures TO deltaledger_app;
+GRANT SELECT ON ledger.erasures TO deltaledger_private;
 GRANT SELECT ON ledger.event_indexes TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.event_keys TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.events TO deltaledger_app;

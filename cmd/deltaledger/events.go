@@ -60,13 +60,28 @@ func (c *eventsListCmd) Run(ctx context.Context, s *session) error {
 func rowTable(rows []ledger.Row) table {
 	t := table{columns: []column{
 		number("position"), text("occurred_at"), text("recorded_at"), text("source"), text("id"), text("stream"), number("seqn"),
-		text("type"), text("account"), number("amount"), text("currency"), number("quantity"), text("kind"), text("dimensions"),
+		text("type"), text("account"), number("amount"), text("currency"), number("quantity"), text("kind"), text("dimensions"), text("erased"),
 	}}
 	for _, r := range rows {
 		t.add(fmt.Sprint(r.Position), stamp(r.OccurredAt), stamp(r.RecordedAt), r.Source, r.ID, r.Stream, or(r.Seqn),
-			r.Type, r.Account, r.Amount.String(), r.Currency, r.Quantity.String(), string(r.Kind), string(r.Dimensions))
+			r.Type, r.Account, r.Amount.String(), r.Currency, r.Quantity.String(), string(r.Kind), string(r.Dimensions), erasedShort(r.Erased))
 	}
 	return t
+}
+
+// erasedShort says when private content was erased, and why.
+func erasedShort(e *ledger.Erased) string {
+	if e == nil {
+		return ""
+	}
+	return stamp(e.At) + " " + e.Why
+}
+
+func erasedLong(e *ledger.Erased) string {
+	if e == nil {
+		return ""
+	}
+	return erasedNote(e) + ", by " + e.By
 }
 
 type eventsShowCmd struct {
@@ -106,6 +121,7 @@ func (c *eventsShowCmd) Run(ctx context.Context, s *session) error {
 			{"maker", r.Maker},
 			{"payload", string(r.Payload)},
 			{"pii", string(r.PII)},
+			{"erased", erasedLong(r.Erased)},
 		} {
 			if f.value != "" {
 				t.add(f.name, f.value)

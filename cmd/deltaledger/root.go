@@ -23,7 +23,9 @@ type root struct {
 	Aggregate    aggregateCmd    `cmd:"" help:"Sum measures by dimensions and dates."`
 	Sources      sourcesCmd      `cmd:"" help:"Declare how upstream sources number their events."`
 	Completeness completenessCmd `cmd:"" help:"Say how far the sources have arrived without gaps, and whether a month is complete."`
-	Conflicts    conflictsCmd    `cmd:"" help:"List what arrived under an identity that other content has."`
+	Conflicts    conflictsCmd    `cmd:"" help:"List, show and decide what arrived under an identity that other content has."`
+	Erase        eraseCmd        `cmd:"" help:"Erase private content for ever, with a record of who and why."`
+	Erasures     erasuresCmd     `cmd:"" help:"List what was erased, newest first."`
 
 	Terms     termsCmd     `cmd:"" help:"Record or show the terms by which accounts are billed."`
 	Close     closeCmd     `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`

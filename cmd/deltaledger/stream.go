@@ -119,6 +119,9 @@ func remark(e ledger.StreamEntry) string {
 	if e.Event.Kind != ledger.Upstream {
 		parts = append(parts, strings.TrimSpace(string(e.Event.Kind)+" "+e.Event.Reason))
 	}
+	if e.Event.Erased != nil {
+		parts = append(parts, erasedNote(e.Event.Erased))
+	}
 	return strings.Join(parts, "; ")
 }
 
