@@ -81,20 +81,23 @@ func (s *server) adjustAll(ctx context.Context, raw []byte, options wire.Options
 		return nil, tooLarge.problem("a request has at most 1,000 adjustments")
 	}
 	items := make([]wire.Item, len(elements))
-	var events []ledger.Event
 	for i, element := range elements {
 		items[i].Line = int64(i + 1)
-		if items[i].Event, items[i].Err = wire.Adjustment(element, options, ""); items[i].Err == nil {
-			events = append(events, items[i].Event)
-		}
+		items[i].Event, items[i].Err = wire.Adjustment(element, options, "")
 	}
-	in := intake{s: s, atomic: true}
-	return in.settled(ctx, items, events)
+	in := intake{s: s, atomic: true, listed: true}
+	return in.settled(ctx, items)
 }
 
 // settled records the events of items and answers for each.
-func (in *intake) settled(ctx context.Context, items []wire.Item, events []ledger.Event) (*recordEventsOut, error) {
+func (in *intake) settled(ctx context.Context, items []wire.Item) (*recordEventsOut, error) {
 	in.answer.Problems = []wire.Problem{}
+	events := make([]ledger.Event, 0, len(items))
+	for i := range items {
+		if items[i].Err == nil {
+			events = append(events, items[i].Event)
+		}
+	}
 	outcomes, err := in.append(ctx, events, len(events) == len(items))
 	if err != nil && !errors.Is(err, ledger.ErrAtomic) {
 		return nil, err
@@ -103,7 +106,7 @@ func (in *intake) settled(ctx context.Context, items []wire.Item, events []ledge
 	if err != nil {
 		return nil, in.failed(err)
 	}
-	w, err := in.s.ledger.TakeWatermark(ctx)
+	w, err := in.s.ledger.Covering(ctx, in.answer.Recorded)
 	if err != nil {
 		return nil, in.failed(err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -25,6 +26,9 @@ type Config struct {
 	Ledger   *ledger.Ledger
 	Billing  *billing.Billing
 	Exporter *export.Exporter
+	// Batcher records small requests together. Nil: each has a transaction of its own. Whoever stops
+	// serving closes it after the last request has ended.
+	Batcher *ledger.Batcher
 	// Reconciler finds what is wrong and heals what is late.
 	Reconciler *reconcile.Reconciler
 
@@ -58,6 +62,7 @@ type Config struct {
 // server holds what the handlers use.
 type server struct {
 	ledger      *ledger.Ledger
+	together    func(context.Context, []ledger.Event) ([]ledger.Outcome, error) // records few events, in company if there is any
 	billing     *billing.Billing
 	exporter    *export.Exporter
 	reconciler  *reconcile.Reconciler
@@ -97,6 +102,11 @@ func newServer(c Config) *server {
 	s := &server{
 		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, log: c.Logger, version: c.Version,
 		now: c.Now, random: c.Random, silence: c.Silence, patience: c.Patience, reading: c.Reading, router: chi.NewRouter(),
+	}
+	if c.Batcher != nil {
+		s.together = c.Batcher.Append
+	} else if c.Ledger != nil {
+		s.together = c.Ledger.Append
 	}
 	for _, host := range c.Hosts {
 		s.hosts = append(s.hosts, strings.ToLower(strings.Trim(host, "[].")))

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -61,8 +62,14 @@ func startOn(t testing.TB, now time.Time, change func(*api.Config), pool func(*p
 	if err != nil {
 		t.Fatal(err)
 	}
+	batcher := ledger.NewBatcher(s.l, ledger.BatcherConfig{})
+	t.Cleanup(func() {
+		if err := batcher.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	c := api.Config{
-		Ledger: s.l, Billing: s.b, Exporter: s.e, Reconciler: reconciler, Version: "test",
+		Ledger: s.l, Batcher: batcher, Billing: s.b, Exporter: s.e, Reconciler: reconciler, Version: "test",
 		Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
 	if change != nil {

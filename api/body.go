@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 type stream struct {
 	format   wire.Format
 	encoding string    // gzip or zstd; empty: the body is read as it is
+	length   int64     // as it is sent, where the client says so; 0: it doesn't, or it is empty
 	body     io.Reader // decompressed, once unpack was called
 	sent     *sentBody // what body reads from
 }
@@ -45,7 +47,11 @@ func openStream(ctx huma.Context) (stream, *Problem) {
 		p.acceptedEncodings = true
 		return stream{}, p
 	}
-	return stream{format: format, encoding: encoding, body: sent, sent: sent}, nil
+	length, err := strconv.ParseInt(ctx.Header("Content-Length"), 10, 64)
+	if err != nil || encoding != "" { // what it unpacks into isn't known
+		length = 0
+	}
+	return stream{format: format, encoding: encoding, length: length, body: sent, sent: sent}, nil
 }
 
 // zstdWindow is what RFC 9659 lets a client use over HTTP, and so most of the memory that a compressed

@@ -22,6 +22,7 @@ const (
 	maxProblems    = 1000      // of an answer
 	maxOutcomes    = 10_000    // events of a request that wants to hear of each
 	maxAtomicBytes = 256 << 20 // of an atomic request, unpacked; it is held in memory
+	maxFew         = 256 << 10 // bytes, as they are sent, of a body whose events are recorded together with those of others
 )
 
 // recordEventsIn is POST /v1/events. The body is read while it arrives.
@@ -84,7 +85,7 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 	if len(in.PayloadColumns) > 0 && in.stream.format != wire.CSV {
 		return nil, inQuery("payload_columns", strings.Join(in.PayloadColumns, ","), "is for text/csv alone: in JSON the payload has a field of its own")
 	}
-	body := bufio.NewReaderSize(in.stream.body, 64<<10)
+	body := bufio.NewReader(in.stream.body) // whoever reads more at once goes past its buffer
 	if in.stream.format == wire.JSON {
 		first, err := firstByte(body)
 		switch {
@@ -96,7 +97,15 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 			return nil, malformed.problem("the body must be an event as a JSON object, or an array of them")
 		}
 	}
+	options, err := s.withMeasures(ctx, wire.Options{PayloadColumns: in.PayloadColumns})
+	if err != nil {
+		return nil, err
+	}
+	intake := intake{s: s, sent: in.stream.sent, format: in.stream.format, options: options, atomic: in.Atomic}
 	held := in.Atomic || in.Outcomes == "all"
+	if length := in.stream.length; !held && 0 < length && length <= maxFew {
+		return intake.few(ctx, body, int(length))
+	}
 	leave, err := s.enter(held)
 	if err != nil {
 		return nil, err
@@ -104,11 +113,6 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 	defer leave()
 	weighed, lighten := s.weigh(ctx, body, held)
 	defer lighten()
-	options, err := s.withMeasures(ctx, wire.Options{PayloadColumns: in.PayloadColumns})
-	if err != nil {
-		return nil, err
-	}
-	intake := intake{s: s, sent: in.stream.sent, format: in.stream.format, options: options, atomic: in.Atomic}
 	if in.Outcomes == "all" {
 		return intake.each(ctx, weighed)
 	}
@@ -215,7 +219,7 @@ func readWhole(body io.Reader, limit int, rule string) ([]byte, error) {
 
 // appendOne records one event and answers for it alone.
 func (s *server) appendOne(ctx context.Context, event ledger.Event) (*recordEventsOut, error) {
-	outcomes, err := s.ledger.Append(ctx, []ledger.Event{event})
+	outcomes, err := s.together(ctx, []ledger.Event{event})
 	if err != nil {
 		return nil, err
 	}
@@ -258,6 +262,7 @@ type intake struct {
 	format  wire.Format
 	options wire.Options
 	atomic  bool
+	listed  bool // the answer says of each event what became of it
 	answer  IngestAnswer
 }
 
@@ -284,6 +289,25 @@ func (in *intake) stream(ctx context.Context, body io.Reader) (*recordEventsOut,
 		return nil, in.failed(err)
 	}
 	return &recordEventsOut{Status: http.StatusOK, Body: in.answer}, nil
+}
+
+// few records a body of few events, together with those of other requests.
+func (in *intake) few(ctx context.Context, body io.Reader, length int) (*recordEventsOut, error) {
+	options := in.options
+	options.Workers, options.Size = 1, length
+	var items []wire.Item
+	broken := wire.Decode(ctx, body, in.format, options, func(b wire.Batch) error {
+		items = append(items, b.Items...)
+		return nil
+	})
+	if ctx.Err() != nil {
+		return nil, in.failed(broken)
+	}
+	out, err := in.settled(ctx, items) // also what came before the body broke off
+	if err == nil && broken != nil {
+		return nil, in.failed(broken)
+	}
+	return out, err
 }
 
 // failed is the problem of a request that was refused as a whole or broke off, with what became of its
@@ -321,20 +345,15 @@ func (in *intake) each(ctx context.Context, body io.Reader) (*recordEventsOut, e
 	if err != nil {
 		return nil, in.failed(err)
 	}
-	events := make([]ledger.Event, 0, len(items))
-	for i := range items {
-		if items[i].Err == nil {
-			events = append(events, items[i].Event)
-		}
-	}
-	return in.settled(ctx, items, events)
+	in.listed = true
+	return in.settled(ctx, items)
 }
 
 // append records events as the request wants it. whole: none of the request's events is missing.
 func (in *intake) append(ctx context.Context, events []ledger.Event, whole bool) ([]ledger.Outcome, error) {
 	switch {
 	case !in.atomic:
-		return in.s.ledger.Append(ctx, events)
+		return in.s.together(ctx, events)
 	case whole:
 		return in.s.ledger.AppendAtomic(ctx, events)
 	}
@@ -347,13 +366,17 @@ func (in *intake) append(ctx context.Context, events []ledger.Event, whole bool)
 
 // settle counts and lists what became of items; outcomes are of those that could be decoded.
 func (in *intake) settle(items []wire.Item, outcomes []ledger.Outcome) {
-	in.answer.Outcomes = make([]LineOutcome, len(items))
+	if in.listed {
+		in.answer.Outcomes = make([]LineOutcome, len(items))
+	}
 	for i, item := range items {
 		o := ledger.Outcome{Status: ledger.Rejected, Err: item.Err}
 		if item.Err == nil {
 			o, outcomes = outcomes[0], outcomes[1:]
 		}
-		in.answer.Outcomes[i] = LineOutcome{Line: item.Line, Source: item.Event.Source, ID: item.Event.ID, Status: o.Status, Position: o.Position}
+		if in.listed {
+			in.answer.Outcomes[i] = LineOutcome{Line: item.Line, Source: item.Event.Source, ID: item.Event.ID, Status: o.Status, Position: o.Position}
+		}
 		switch o.Status {
 		case ledger.Recorded:
 			in.answer.Recorded++

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"deltaledger/api"
+	"deltaledger/ledger"
 )
 
 const ndjson = "application/x-ndjson"
@@ -298,7 +300,7 @@ func (s *service) occupy() net.Conn {
 			s.t.Fatal(err)
 		}
 		for range 50 {
-			if s.want2(s.post("/v1/events", "[]"), 200, 503).status == 503 && s.silent(conn) {
+			if s.want2(s.post("/v1/events?outcomes=all", "[]"), 200, 503).status == 503 && s.silent(conn) {
 				return conn
 			}
 		}
@@ -325,12 +327,13 @@ func (s *service) silent(conn net.Conn) bool {
 	return true
 }
 
-// TestTooManyStreams: what doesn't fit is refused at once, and one event always fits.
+// TestTooManyStreams: what doesn't fit is refused at once; one event, or few, always fit.
 func TestTooManyStreams(t *testing.T) {
 	t.Parallel()
 	s := start(t, time.Time{}, func(c *api.Config) { c.Streams = 1 })
 	conn := s.occupy()
 	s.want(s.post("/v1/events", event("one", 100)), 201)
+	s.want(s.post("/v1/events", "["+event("few", 101)+"]"), 200)
 	if _, err := io.WriteString(conn, "0\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -343,4 +346,77 @@ func TestTooManyStreams(t *testing.T) {
 		t.Errorf("status %d", response.StatusCode)
 	}
 	s.want(s.post("/v1/events?atomic=true", "[]"), 200)
+}
+
+// TestManyClientsOfFewEvents: 64 clients at once send one event, arrays and lines; what one of them sends
+// wrong, or again, is its own affair.
+func TestManyClientsOfFewEvents(t *testing.T) {
+	t.Parallel()
+	s := start(t, time.Time{}, nil)
+	const clients, each = 64, 5
+	var group sync.WaitGroup
+	for c := range clients {
+		group.Go(func() {
+			stream := fmt.Sprintf(`"c%d"`, c)
+			for n := range each {
+				one := event(fmt.Sprintf("c%d-%d", c, n), n, "stream", stream)
+				other := event(fmt.Sprintf("c%d-%d", c, n), n, "stream", stream, "amount", `"99"`)
+				next := event(fmt.Sprintf("c%d-%d", c, n+each), n+each, "stream", stream)
+				bad := event("bad", n, "currency", `"XQZ"`)
+				s.want(s.post("/v1/events", one), 201)
+				s.want(s.post("/v1/events", one), 200)
+				s.want(s.post("/v1/events", other), 409)
+				s.want(s.post("/v1/events", bad), 422)
+				array := s.want(s.post("/v1/events", "["+strings.Join([]string{one, next, next, bad, other}, ",")+"]"), 200)
+				if counts(t, array) != "1/2/1/1" || array.count(t, "problems") != 2 || array.at(t, "watermark") == "0" {
+					t.Errorf("%s", array.body)
+				}
+				if lines := s.want(s.post("/v1/events", one+"\n"+next+"\n", "Content-Type", ndjson), 200); counts(t, lines) != "0/2/0/0" {
+					t.Errorf("%s", lines.body)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := s.recorded(); n != clients*each*2 {
+		t.Errorf("%d events are recorded, want %d", n, clients*each*2)
+	}
+}
+
+// TestQueueIsFull: who comes when as much waits as may is told to come again, and one that waits is
+// answered in the end.
+func TestQueueIsFull(t *testing.T) {
+	t.Parallel()
+	var batcher *ledger.Batcher
+	s := start(t, time.Time{}, func(c *api.Config) {
+		batcher = ledger.NewBatcher(c.Ledger, ledger.BatcherConfig{MaxEvents: 1})
+		c.Batcher = batcher
+	})
+	t.Cleanup(func() {
+		if err := batcher.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	tx, err := s.db.Super.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(17484, 1)"); err != nil { // what every writer needs
+		t.Fatal(err)
+	}
+	var first sync.WaitGroup
+	first.Go(func() { s.want(s.post("/v1/events", event("e1", 1)), 201) })
+	for batcher.Stats().HeldEvents == 0 {
+		time.Sleep(time.Millisecond) // there is no signal that something is queued
+	}
+	a := s.want(s.post("/v1/events", event("e2", 2)), 503)
+	if a.header.Get("Retry-After") != "1" || a.at(t, "type") != "/docs#problem-busy" {
+		t.Errorf("%v\n%s", a.header, a.body)
+	}
+	s.want(s.post("/v1/events", "["+event("e2", 2)+"]"), 503)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first.Wait()
+	s.want(s.post("/v1/events", event("e2", 2)), 201)
 }

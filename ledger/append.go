@@ -41,38 +41,47 @@ func (l *Ledger) Append(ctx context.Context, events []Event) ([]Outcome, error) 
 
 // Write records a prepared batch in one transaction and sets its outcomes.
 func (l *Ledger) Write(ctx context.Context, b *Batch) error {
+	w := writer{l: l, run: func(f func(pgx.Tx) error) error { return l.inTx(ctx, f) }}
+	if err := w.writeAll(ctx, b); err != nil {
+		return fmt.Errorf("record events: %w", err)
+	}
+	return nil
+}
+
+// writeAll writes b, which is prepared again if something was declared meanwhile.
+func (w *writer) writeAll(ctx context.Context, b *Batch) error {
 	for {
-		if err := l.awaitDeclared(ctx, b); err != nil {
-			return fmt.Errorf("record events: %w", err)
+		if err := w.l.awaitDeclared(ctx, b); err != nil {
+			return err
 		}
-		w := writer{l: l, run: func(f func(pgx.Tx) error) error { return l.inTx(ctx, f) }}
 		err := w.write(ctx, b, b.all())
-		if errors.Is(err, errDeclared) {
-			err = l.prepareAgain(ctx, b)
-			if err == nil {
-				continue
-			}
+		if !errors.Is(err, errDeclared) {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("record events: %w", err)
+		if err := w.l.prepareAgain(ctx, b); err != nil {
+			return err
 		}
-		return nil
 	}
 }
 
 const sqlMakePartitions = `SELECT ledger.create_partitions()`
 
-// inTx runs f in a transaction. If the month has no partition, because nobody made one for a year, it
-// makes the partitions and runs f again: an event is never at fault for that.
+// inTx runs f in a transaction, which has a partition to write to.
 func (l *Ledger) inTx(ctx context.Context, f func(pgx.Tx) error) error {
-	err := pg.InTx(ctx, l.pool, f)
+	return l.withPartitions(ctx, func() error { return pg.InTx(ctx, l.pool, f) })
+}
+
+// withPartitions runs write. If the month has no partition, because nobody made one for a year, it makes
+// the partitions and runs write again: an event is never at fault for that.
+func (l *Ledger) withPartitions(ctx context.Context, write func() error) error {
+	err := write()
 	if !pg.IsMissingPartition(err) {
 		return err
 	}
 	if _, err := l.pool.Exec(ctx, sqlMakePartitions); err != nil {
 		return fmt.Errorf("make the partitions of the coming months: %w", err)
 	}
-	if err = pg.InTx(ctx, l.pool, f); pg.IsMissingPartition(err) {
+	if err = write(); pg.IsMissingPartition(err) {
 		return fmt.Errorf("the clock of the database server is far from that of its newest events: %w", err)
 	}
 	return err
@@ -216,7 +225,9 @@ type writer struct {
 	l         *Ledger
 	run       func(func(pgx.Tx) error) error
 	atomic    bool
-	conflicts []conflict // of an atomic request: to be kept in a transaction of their own
+	small     bool          // few events, to be recorded in one statement
+	lockWait  time.Duration // of the small way: how long it waits for others that write the same keys
+	conflicts []conflict    // of an atomic request: to be kept in a transaction of their own
 }
 
 // carefulBatches is how many batches go the careful way after one met keys that were taken: repeated
@@ -251,6 +262,9 @@ func (w *writer) writeOnce(ctx context.Context, b *Batch, items []*prepared) err
 		taken, err := w.writeLawful(ctx, b, items)
 		w.count(taken, err)
 		return err
+	}
+	if w.small && len(items) <= maxSmall {
+		return w.writeSmall(ctx, b, items)
 	}
 	if w.l.careful.Load() <= 0 {
 		err := w.writeFast(ctx, b, items)

@@ -17,6 +17,7 @@ import (
 // dimensions in columns of their own, private dimensions apart from the event, the others as JSON.
 type layout struct {
 	sqlCopy string
+	small   smallWay
 	columns []Column            // declared ones of the events, by name, in the order of the tuples
 	keys    map[string]placeFor // declared dimensions
 	owning  map[string]string   // of those that describe the stream, the type
@@ -48,6 +49,7 @@ func newLayout(c Catalogue) *layout {
 		}
 	}
 	l.sqlCopy = strings.Replace(sqlCopyEvents, "commitment)", "commitment"+names.String()+")", 1)
+	l.small = newSmallWay(l.columns)
 	return l
 }
 

@@ -28,6 +28,7 @@ type Ledger struct {
 	settled      atomic.Int64                 // no writer is under way that knows fewer declarations; see awaitDeclared
 	careful      atomic.Int64                 // batches that still go the careful way; see writer.writeOnce
 	step         int64                        // how many events one step of completeness looks at
+	shared       shared                       // watermark that several callers wait for
 }
 
 // Settings are fixed when a ledger is created.
@@ -55,7 +56,7 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	if c.Pool == nil {
 		return nil, fmt.Errorf("open ledger: Config.Pool is missing: %w", ErrInvalid)
 	}
-	l := &Ledger{pool: c.Pool, skew: c.ClockSkew, now: c.Now, step: completenessStep}
+	l := &Ledger{pool: c.Pool, skew: c.ClockSkew, now: c.Now, step: completenessStep, shared: shared{taking: make(chan struct{}, 1)}}
 	if l.skew == 0 {
 		l.skew = 24 * time.Hour
 	}

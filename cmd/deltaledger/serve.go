@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"deltaledger/api"
+	"deltaledger/ledger"
 )
 
 type serveCmd struct {
@@ -39,21 +40,25 @@ func (c *serveCmd) Run(ctx context.Context, s *session) error {
 }
 
 // serve serves the ledger of a until ctx ends.
-func (c *serveCmd) serve(ctx context.Context, s *session, a *app) error {
+func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 	v := readVersion()
+	batcher := ledger.NewBatcher(a.ledger, ledger.BatcherConfig{})
 	config := api.Config{
-		Ledger: a.ledger, Billing: a.billing, Exporter: a.exporter, Reconciler: a.reconciler,
+		Ledger: a.ledger, Batcher: batcher, Billing: a.billing, Exporter: a.exporter, Reconciler: a.reconciler,
 		Logger: s.log, Version: v.Version, Hosts: c.hosts(), Now: s.now,
 	}
 	handler, err := api.New(config)
 	if err != nil {
-		return err
+		return errors.Join(err, drain(ctx, batcher))
 	}
 	jobs, err := startJobs(ctx, serviceJobs(a, s.log), s.log)
 	if err != nil {
-		return err
+		return errors.Join(err, drain(ctx, batcher))
 	}
+	// From the outside in: the server stops taking requests, then what they left is recorded, then the jobs
+	// end; whoever opened a closes its connections last.
 	defer jobs.stop()
+	defer func() { err = errors.Join(err, drain(ctx, batcher)) }()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --addr", err)
@@ -62,6 +67,13 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) error {
 	server.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
 	s.warn("listening on http://%s (its API: http://%s/docs)", listener.Addr(), listener.Addr())
 	return serveUntil(ctx, server, listener)
+}
+
+// drain records what is queued, also after ctx has ended.
+func drain(ctx context.Context, batcher *ledger.Batcher) error {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
+	return batcher.Close(last)
 }
 
 // serveUntil serves until ctx ends, and then until the running requests are done.

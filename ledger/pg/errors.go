@@ -47,6 +47,9 @@ func IsRetryable(err error) bool {
 	return false
 }
 
+// IsLocked reports that what somebody else is writing right now was waited for as long as lock_timeout says.
+func IsLocked(err error) bool { return code(err) == "55P03" }
+
 // IsTimeout reports that the statement was stopped by a time limit.
 func IsTimeout(err error) bool { return code(err) == "57014" }
 

@@ -35,8 +35,13 @@ func InSnapshot(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
 
 // InTxWith is InTx with options of the caller's.
 func InTxWith(ctx context.Context, db Beginner, o pgx.TxOptions, f func(pgx.Tx) error) error {
+	return again(ctx, func() error { return once(ctx, db, o, f) })
+}
+
+// again runs f until it ends otherwise than by a deadlock or a serialization failure, but not for ever.
+func again(ctx context.Context, f func() error) error {
 	for try := 1; ; try++ {
-		err := once(ctx, db, o, f)
+		err := f()
 		if err == nil || !IsRetryable(err) {
 			return err
 		}

@@ -24,6 +24,8 @@ type Options struct {
 	// Concurrent calls each from all workers at once and in any order, instead of in the order of the
 	// input from one goroutine.
 	Concurrent bool
+	// Size is how many bytes the input has, where that is known; 0 means that it isn't. It only saves memory.
+	Size int
 }
 
 const defaultBatchSize = 10_000

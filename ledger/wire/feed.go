@@ -19,6 +19,7 @@ const (
 type feed struct {
 	ctx     context.Context
 	r       io.Reader
+	size    int    // of the input, 0 where it isn't known
 	data    []byte // of the current chunk: what was read
 	pos     int    // what lies before it belongs to records
 	dropped int    // bytes of the current chunk that were read and not kept
@@ -44,8 +45,8 @@ func (f *feed) more() bool {
 		if f.err = f.ctx.Err(); f.err != nil {
 			break
 		}
-		if cap(f.data)-len(f.data) < readSize/4 {
-			grown := make([]byte, len(f.data), 2*cap(f.data)+readSize)
+		if least, room := f.room(); cap(f.data)-len(f.data) < least {
+			grown := make([]byte, len(f.data), 2*cap(f.data)+room)
 			copy(grown, f.data)
 			f.data = grown
 		}
@@ -65,6 +66,15 @@ func (f *feed) more() bool {
 		}
 	}
 	return false
+}
+
+// room says how little room there may be for a Read, and how much is made where there is less.
+func (f *feed) room() (least, made int) {
+	const end = 512 // what it takes to see that nothing follows
+	if f.size > 0 && len(f.data) < f.size && f.size < readSize {
+		return f.size - len(f.data) + end, f.size + end
+	}
+	return min(readSize/4, max(end, cap(f.data)/2)), readSize
 }
 
 // skipMark reads past a byte order mark at the beginning of the input.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"time"
 
 	"deltaledger/ledger"
 )
@@ -69,25 +68,9 @@ func Ingest(ctx context.Context, l *ledger.Ledger, r io.Reader, f Format, o Inge
 	if err != nil {
 		return in.sum, err
 	}
-	w, err := in.watermark(ctx)
+	w, err := l.Covering(ctx, in.sum.Recorded)
 	in.sum.Watermark = w.Position
 	return in.sum, err
-}
-
-// patience is how long an input that is recorded waits for a watermark that covers it.
-const patience = 10 * time.Second
-
-// watermark covers what was recorded, unless another writer hangs: everything is durable by now, and whoever
-// sent it shouldn't have to wait for others.
-func (in *intake) watermark(ctx context.Context) (ledger.Watermark, error) {
-	if in.sum.Recorded > 0 {
-		bounded, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		if w, err := in.l.TakeWatermark(bounded); err == nil || ctx.Err() != nil {
-			return w, err
-		}
-	}
-	return in.l.Current(ctx)
 }
 
 // intake is one run of Ingest.

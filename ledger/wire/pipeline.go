@@ -67,7 +67,7 @@ func (p *pipeline) run(ctx context.Context, r io.Reader, s splitter) error {
 func (p *pipeline) readAll(ctx context.Context, r io.Reader, s splitter) {
 	defer close(p.order)
 	defer close(p.work)
-	f := &feed{ctx: ctx, r: r}
+	f := &feed{ctx: ctx, r: r, size: p.options.Size}
 	defer func() {
 		if errors.Is(f.err, io.EOF) {
 			f.err = nil

@@ -1,0 +1,191 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"deltaledger/migrations/pgtest"
+)
+
+const (
+	singleClients = 64
+	singleSeconds = 4 // of each measurement
+)
+
+// BenchmarkSingleEvents sends single events over HTTP, each acknowledged before its client sends the next
+// one, from 64 clients that keep their connections; and compares the rate with that of pgbench, which
+// inserts the same rows into one table with the columns and indexes of ledger.events, from as many
+// clients, on the same server. It prints the ratio.
+func BenchmarkSingleEvents(b *testing.B) {
+	for range b.N {
+		s := start(b, time.Time{}, nil)
+		_, before := pgtest.CPU(b, s.db)
+		inserts := pgbench(b, s.db)
+		self, server := pgtest.CPU(b, s.db)
+		b.ReportMetric(float64((server-before).Microseconds())/inserts/singleSeconds, "pgbench-server-cpu-us/event")
+		events := singleRate(b, s)
+		selfAfter, serverAfter := pgtest.CPU(b, s.db)
+		b.ReportMetric(float64((selfAfter-self).Microseconds())/events/singleSeconds, "self-cpu-us/event")
+		b.ReportMetric(float64((serverAfter-server).Microseconds())/events/singleSeconds, "server-cpu-us/event")
+		b.ReportMetric(inserts, "pgbench-events/s")
+		b.ReportMetric(events, "http-events/s")
+		b.ReportMetric(events/inserts, "http/pgbench")
+	}
+}
+
+// singleRate is how many events a second the service acknowledges.
+func singleRate(b *testing.B, s *service) float64 {
+	address, err := url.Parse(s.url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var recorded atomic.Int64
+	var group errgroup.Group
+	began := time.Now()
+	end := began.Add(singleSeconds * time.Second)
+	for c := range singleClients {
+		group.Go(func() error {
+			client, err := dialSingle(address.Host)
+			if err != nil {
+				return err
+			}
+			defer client.conn.Close()
+			for n := 0; time.Now().Before(end); n++ {
+				if err := client.send(singleEvent(c, n)); err != nil {
+					return err
+				}
+				recorded.Add(1)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	took := time.Since(began)
+	if n := s.recorded(); int64(n) != recorded.Load() {
+		b.Fatalf("%d events were acknowledged, and %d are recorded", recorded.Load(), n)
+	}
+	return float64(recorded.Load()) / took.Seconds()
+}
+
+// singleEvent is event n of client c.
+func singleEvent(c, n int) string {
+	return fmt.Sprintf(`{"id":"s-%d/%d","source":"shop","stream":"s-%d-%d","seqn":%d,"type":"line.sold","account":"cust-%d",`+
+		`"occurred_at":"2026-01-%02dT%02d:26:00Z","currency":"GBP","amount":"%d.%02d","quantity":"%d","dimensions":{"country":"United Kingdom","stock_code":"8%d"}}`,
+		c, n, c, n/10, n%10, (c*7919+n)%4373, 1+n%28, n%24, n%97, n%100, 1+n%12, n*31%10007)
+}
+
+// singleClient is as little as a client can be, as pgbench is: what it costs comes off the server's share
+// of the processors.
+type singleClient struct {
+	conn    net.Conn
+	host    string
+	reader  *textproto.Reader
+	request []byte
+}
+
+func dialSingle(host string) (*singleClient, error) {
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	return &singleClient{conn: conn, host: host, reader: textproto.NewReader(bufio.NewReader(conn))}, nil
+}
+
+// send sends an event and waits until it is acknowledged as recorded.
+func (c *singleClient) send(event string) error {
+	c.request = fmt.Appendf(c.request[:0], "POST /v1/events HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", c.host, len(event), event)
+	if _, err := c.conn.Write(c.request); err != nil {
+		return err
+	}
+	status, err := c.reader.ReadLine()
+	if err != nil {
+		return err
+	}
+	length := 0
+	for {
+		line, err := c.reader.ReadLineBytes()
+		if err != nil {
+			return err
+		}
+		if len(line) == 0 {
+			break
+		}
+		if value, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return err
+			}
+		}
+	}
+	if !strings.Contains(status, " 201 ") {
+		body, _ := io.ReadAll(io.LimitReader(c.reader.R, int64(length)))
+		return fmt.Errorf("%s: %s", status, body)
+	}
+	_, err = c.reader.R.Discard(length)
+	return err
+}
+
+// pgbench is how many rows a second pgbench inserts, each in a transaction of its own, by the simple
+// protocol.
+func pgbench(b *testing.B, db *pgtest.DB) float64 {
+	b.Helper()
+	if _, err := db.Super.Exec(b.Context(), `CREATE SCHEMA bench; CREATE SEQUENCE bench.position; CREATE TABLE bench.events (LIKE ledger.events INCLUDING ALL)`); err != nil {
+		b.Fatal(err)
+	}
+	script := filepath.Join(b.TempDir(), "insert.sql")
+	if err := os.WriteFile(script, []byte(`\set n random(0, 1000000)
+\set order :n / 10
+INSERT INTO bench.events (position, recorded_at, seqn, occurred_at, business_date, source, event_id, stream, type, account, currency, kind, amount, quantity, dimensions) VALUES (nextval('bench.position'), clock_timestamp(), :n % 10, '2026-01-15T12:26:00Z', '2026-01-15', 'shop', 's-:client_id/:n', 's-:client_id-:order', 'line.sold', 'cust-:n', 'GBP', 'upstream', 12.34, 7, '{"country":"United Kingdom","stock_code":"85123"}');
+`), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	config := db.Super.Config().ConnConfig
+	cmd := exec.CommandContext(b.Context(), program(b, "pgbench"), "-n", "-M", "simple", "-c", fmt.Sprint(singleClients), "-j", "2",
+		"-T", fmt.Sprint(singleSeconds), "-f", script, "-h", config.Host, "-p", fmt.Sprint(config.Port), "-U", config.User, config.Database)
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+config.Password, "PGOPTIONS=-c synchronous_commit=on")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		b.Fatalf("pgbench: %v\n%s", err, out)
+	}
+	for line := range strings.SplitSeq(string(out), "\n") {
+		if after, found := strings.CutPrefix(line, "tps = "); found {
+			text, _, _ := strings.Cut(after, " ")
+			rate, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return rate
+		}
+	}
+	b.Fatalf("pgbench said no rate:\n%s", out)
+	return 0
+}
+
+// program finds a program of PostgreSQL on PATH or where packages put it.
+func program(b *testing.B, name string) string {
+	b.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if err != nil || len(found) == 0 {
+		b.Fatalf("%s is not on PATH; it comes with the server or the client programs of PostgreSQL", name)
+	}
+	return found[len(found)-1]
+}
