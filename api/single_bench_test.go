@@ -64,7 +64,7 @@ func singleRate(b *testing.B, s *service) float64 {
 			if err != nil {
 				return err
 			}
-			defer client.conn.Close()
+			defer func() { _ = client.conn.Close() }()
 			for n := 0; time.Now().Before(end); n++ {
 				if err := client.send(singleEvent(c, n)); err != nil {
 					return err
