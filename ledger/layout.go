@@ -40,7 +40,7 @@ func newLayout(c Catalogue) *layout {
 		if !column.Measure() {
 			l.keys[column.Name] = placeFor{column: len(l.columns), kind: column.Type, private: column.PII}
 		}
-		if !column.Measure() && !column.PII && column.Describes == describesStream {
+		if !column.Measure() && !column.PII && column.Describes == DescribesStream {
 			l.owning[column.Name] = column.Type
 		}
 		if !column.PII {

@@ -16,9 +16,6 @@ const (
 	KindQuantity  = "quantity"  // a measure without a currency
 )
 
-// describesStream is what Column.Describes says of a dimension whose value is that of a whole stream.
-const describesStream = "stream"
-
 // Column describes one column of the events.
 type Column struct {
 	Name        string    `json:"name"`

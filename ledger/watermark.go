@@ -39,18 +39,35 @@ INSERT INTO ledger.watermarks (position, taken_at)
 VALUES ($1, $2)
 RETURNING n`
 
+// Whether the position, up to which all writers have ended by now, stands between an event and a row that
+// the ledger made because of it: the number was read while the transaction of both was drawing. Such a row
+// was recorded after taken_at, and its cause has a position above every older watermark.
+const sqlDivides = `
+SELECT EXISTS (
+    SELECT FROM ledger.events
+    WHERE caused_by <= $1 AND position > $1 AND recorded_at >= $2
+      AND caused_by > COALESCE((SELECT w.position FROM ledger.watermarks w ORDER BY w.n DESC LIMIT 1), 0))`
+
 // TakeWatermark takes a new watermark: it reads the last position given out and waits until every
 // transaction that was writing then has ended. It makes no writer wait. It returns once its row is
 // durable; if ctx ends before, there is no new watermark.
+//
+// A watermark never divides an event from the rows that the ledger made because of it: without them the
+// sums as of it would be those of no moment. A number that does is read anew.
 func (l *Ledger) TakeWatermark(ctx context.Context) (Watermark, error) {
 	var w Watermark
 	err := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
 		w = Watermark{}
-		if err := tx.QueryRow(ctx, sqlBeginWatermark).Scan(&w.TakenAt, &w.Position); err != nil {
-			return err
-		}
-		if err := waitForWriters(ctx, tx); err != nil {
-			return err
+		for divides := true; divides; {
+			if err := tx.QueryRow(ctx, sqlBeginWatermark).Scan(&w.TakenAt, &w.Position); err != nil {
+				return err
+			}
+			if err := waitForWriters(ctx, tx); err != nil {
+				return err
+			}
+			if err := tx.QueryRow(ctx, sqlDivides, w.Position, w.TakenAt).Scan(&divides); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
 			return err
