@@ -39,7 +39,8 @@ func (l *Ledger) Append(ctx context.Context, events []Event) ([]Outcome, error) 
 	return outcomes, nil
 }
 
-// Write records a prepared batch in one transaction and sets its outcomes.
+// Write records a prepared batch and sets its outcomes: in one transaction, or in a few where a large batch
+// holds events of sources that send states.
 func (l *Ledger) Write(ctx context.Context, b *Batch) error {
 	w := writer{l: l, run: func(f func(pgx.Tx) error) error { return l.inTx(ctx, f) }}
 	if err := w.writeAll(ctx, b); err != nil {
@@ -238,14 +239,16 @@ const carefulBatches = 8
 func (w *writer) write(ctx context.Context, b *Batch, items []*prepared) error {
 	for len(items) > 0 {
 		unique, repeats := firsts(items)
-		err := w.writeOnce(ctx, b, unique)
-		if pg.IsDataError(err) {
-			if err := w.bisect(ctx, b, unique, err); err != nil {
+		for _, part := range w.parts(unique) {
+			err := w.writeOnce(ctx, b, part)
+			if pg.IsDataError(err) {
+				err = w.bisect(ctx, b, part, err)
+			}
+			if err != nil {
 				return err
 			}
-		} else if err != nil {
-			return err
 		}
+		var err error
 		if items, err = w.settle(ctx, b, repeats); err != nil {
 			return err
 		}

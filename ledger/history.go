@@ -41,8 +41,7 @@ type need struct {
 // event and a new one shouldn't make us read the whole stream between.
 const apart = 64
 
-// The first round of windows looks at one neighbour, which in order is enough; each further one at so
-// many times more.
+// widen is how many times more neighbours each round looks at, from one on.
 const widen = 8
 
 // readHistories reads what the law needs to know for items, which are lawful. The caller holds their
@@ -50,15 +49,18 @@ const widen = 8
 // of them turns out to be taken.
 func readHistories(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared) (*histories, error) {
 	all := newHistories(b, items)
+	if err := all.read(ctx, tx, all.windows, last, 1); err != nil {
+		return nil, fmt.Errorf("read streams: %w", err)
+	}
 	for limit := 1; ; limit = min(limit*widen, maxWindow) {
-		earlier, later := all.open()
-		if len(earlier)+len(later) == 0 {
+		before, after := all.open()
+		if len(before)+len(after) == 0 {
 			break
 		}
-		if err := all.read(ctx, tx, earlier, true, limit); err != nil {
+		if err := all.read(ctx, tx, before, earlier, limit); err != nil {
 			return nil, fmt.Errorf("read streams: %w", err)
 		}
-		if err := all.read(ctx, tx, later, false, limit); err != nil {
+		if err := all.read(ctx, tx, after, later, limit); err != nil {
 			return nil, fmt.Errorf("read streams: %w", err)
 		}
 	}
@@ -68,6 +70,47 @@ func readHistories(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared) 
 		}
 	}
 	return all, nil
+}
+
+// part is a part of a stream, as seen from a window.
+type part int
+
+const (
+	last    part = iota // its last event: in order, which is nearly always, it is all that is needed
+	earlier             // what comes before the window, the nearest first
+	later               // what comes after it, the nearest first
+)
+
+// keys are the bounds of the part.
+func (w *window) keys(p part) (from, through Key) {
+	switch p {
+	case earlier:
+		return placeKey(w.prefix, 0), placeKey(w.prefix, w.low-1)
+	case later:
+		return placeKey(w.prefix, w.high+1), placeKey(w.prefix, MaxSeqn)
+	default:
+		return placeKey(w.prefix, 0), placeKey(w.prefix, MaxSeqn)
+	}
+}
+
+// reach widens what is known to the places of the events that were read, of limit at most.
+func (w *window) reach(p part, seqns []int64, limit int) {
+	switch {
+	case p == earlier:
+		for _, n := range seqns {
+			w.low = min(w.low, n)
+		}
+		w.least = len(seqns) < limit || w.low == 0
+	case p == later:
+		for _, n := range seqns {
+			w.high = max(w.high, n)
+		}
+		w.most = len(seqns) < limit || w.high == MaxSeqn
+	case len(seqns) == 0:
+		w.least, w.most = true, true
+	case seqns[0] < w.first:
+		w.low, w.least, w.most = seqns[0], seqns[0] == 0, true
+	}
 }
 
 // maxWindow bounds how much of a stream is read at once.
@@ -115,18 +158,18 @@ func (w *window) need(measure string, seqn int64, stated bool) {
 }
 
 // open are the windows of which too little is known, to either side.
-func (all *histories) open() (earlier, later []*window) {
+func (all *histories) open() (before, after []*window) {
 	for _, w := range all.windows {
 		if !w.least && (w.low == w.first || w.lacks(func(n need) bool {
 			return n.earliest > MaxSeqn || w.states(n.measure, w.low, n.earliest)
 		})) {
-			earlier = append(earlier, w)
+			before = append(before, w)
 		}
 		if !w.most && (w.high < w.first || w.lacks(func(n need) bool { return w.states(n.measure, n.latest+1, w.high+1) })) {
-			later = append(later, w)
+			after = append(after, w)
 		}
 	}
-	return earlier, later
+	return before, after
 }
 
 func (w *window) lacks(met func(need) bool) bool {
@@ -149,8 +192,7 @@ func (w *window) states(measure string, from, until int64) bool {
 
 // The neighbours of places, the nearest first. The inner queries are run for each stream and each
 // neighbour: a plan that reads the whole tables because they were small once would be slow for ever.
-const (
-	fromNeighbours = `
+const fromNeighbours = `
 FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS w (low, high, i)
 CROSS JOIN LATERAL (
     SELECT k.position, k.recorded_at
@@ -165,21 +207,20 @@ CROSS JOIN LATERAL (
     WHERE e.position = k.position AND e.recorded_at = k.recorded_at
     OFFSET 0
 ) AS e`
-)
 
-// read reads up to limit more entries of each window, to one side.
-func (all *histories) read(ctx context.Context, tx pgx.Tx, windows []*window, earlier bool, limit int) error {
+// read reads up to limit more entries of each window.
+func (all *histories) read(ctx context.Context, tx pgx.Tx, windows []*window, p part, limit int) error {
 	if len(windows) == 0 {
 		return nil
 	}
-	direction := "ASC"
 	lows, highs := make([]uuid.UUID, len(windows)), make([]uuid.UUID, len(windows))
 	for i, w := range windows {
-		from, through := w.high+1, int64(MaxSeqn)
-		if earlier {
-			direction, from, through = "DESC", 0, w.low-1
-		}
-		lows[i], highs[i] = uuid.UUID(placeKey(w.prefix, from)), uuid.UUID(placeKey(w.prefix, through))
+		from, through := w.keys(p)
+		lows[i], highs[i] = uuid.UUID(from), uuid.UUID(through)
+	}
+	direction := "DESC"
+	if p == later {
+		direction = "ASC"
 	}
 	b := &builder{catalogue: all.by.catalogue, args: []any{lows, highs, limit}}
 	reader := b.rows()
@@ -187,38 +228,29 @@ func (all *histories) read(ctx context.Context, tx pgx.Tx, windows []*window, ea
 	if err != nil {
 		return err
 	}
-	found := make([][]*entry, len(windows))
-	read := make([]int, len(windows))
+	found, seqns := make([][]*entry, len(windows)), make([][]int64, len(windows))
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		var i int64
 		r, err := reader.scan(row, &i)
 		if err != nil {
 			return struct{}{}, err
 		}
-		w := windows[i-1]
 		e, err := r.entry(all.by.layout)
 		if err != nil {
 			return struct{}{}, fmt.Errorf("position %d: %w: %w", r.Position, err, ErrCorrupt)
 		}
-		read[i-1]++
-		w.low, w.high = min(w.low, e.seqn), max(w.high, e.seqn)
-		if r.Source == w.h.source && r.Stream == w.h.stream { // not another with the same 10 bytes of hash
-			found[i-1] = append(found[i-1], e)
+		i--
+		seqns[i] = append(seqns[i], e.seqn)
+		if h := windows[i].h; r.Source == h.source && r.Stream == h.stream { // not another with the same 10 bytes of hash
+			found[i] = append(found[i], e)
 		}
 		return struct{}{}, nil
 	})
-	if err != nil {
-		return err
-	}
 	for i, w := range windows {
 		w.h.learn(found[i])
-		if earlier {
-			w.least = read[i] < limit || w.low == 0
-		} else {
-			w.most = read[i] < limit || w.high == MaxSeqn
-		}
+		w.reach(p, seqns[i], limit)
 	}
-	return nil
+	return err
 }
 
 // learn adds recorded entries; some may be known.

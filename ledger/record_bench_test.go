@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,4 +92,44 @@ func copyRate(b *testing.B, l *ledger.Ledger, prefix string, n int) float64 {
 		b.Fatal(err)
 	}
 	return float64(n) / time.Since(began).Seconds()
+}
+
+// BenchmarkRecordStates records streams of ten events that say what stands, of every hundred one after
+// its successor, and compares the rate with that of the same streams sent as changes.
+func BenchmarkRecordStates(b *testing.B) {
+	n := benchEvents(b)
+	for round := range b.N {
+		l, _ := open(b)
+		declareStates(b, l, "till")
+		var deltas, states bytes.Buffer
+		for i := range n {
+			deltas.WriteString(shopLine(fmt.Sprint("d", round), i) + "\n")
+			states.WriteString(stateLine(fmt.Sprint("s", round), lateInHundred(i)) + "\n")
+		}
+		recorded := func(s wire.Summary) int64 { return s.Recorded }
+		changes := ingestRate(b, l, deltas.Bytes(), recorded, n)
+		stands := ingestRate(b, l, states.Bytes(), recorded, n)
+		b.ReportMetric(changes, "delta-events/s")
+		b.ReportMetric(stands, "state-events/s")
+		b.ReportMetric(stands/changes, "states/deltas")
+	}
+}
+
+// lateInHundred is the order in which events come of which one in a hundred is overtaken by the next.
+func lateInHundred(i int) int {
+	switch i % 100 {
+	case 42:
+		return i + 1
+	case 43:
+		return i - 1
+	}
+	return i
+}
+
+// stateLine is event n of a made-up till with streams of ten events.
+func stateLine(prefix string, n int) string {
+	line := strings.Replace(shopLine(prefix, n), `"source":"shop"`, `"source":"till"`, 1)
+	at := strings.Index(line, `"amount"`)
+	end := strings.Index(line, `,"dimensions"`)
+	return line[:at] + `"state":{` + line[at:end] + `}` + line[end:]
 }

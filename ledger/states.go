@@ -74,6 +74,28 @@ func lockStripes(ctx context.Context, tx pgx.Tx, stripes []int32) error {
 	return nil
 }
 
+// maxPart is how many events of a batch are recorded while their stripes are held. A large batch needs nearly
+// all stripes; in parts, of which each needs some, the next batch begins when the first part is done.
+const maxPart = MaxBatch / 2
+
+// parts divides items into those that are recorded together: by stripes, where there are many. What has to be
+// atomic stays together.
+func (w *writer) parts(items []*prepared) [][]*prepared {
+	if w.atomic || len(items) <= maxPart || len(stripes(items)) < 2 {
+		return [][]*prepared{items}
+	}
+	low := make([]*prepared, 0, len(items))
+	var high []*prepared
+	for _, p := range items {
+		if p.lawful && p.positionKey[0] >= 128 {
+			high = append(high, p)
+		} else {
+			low = append(low, p)
+		}
+	}
+	return [][]*prepared{low, high}
+}
+
 // statesTries is how often a batch that met keys that somebody else was just recording is begun again as a
 // whole; then its events are recorded one by one.
 const statesTries = 4
