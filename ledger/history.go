@@ -72,17 +72,17 @@ func readHistories(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared) 
 	return all, nil
 }
 
-// part is a part of a stream, as seen from a window.
-type part int
+// side is a part of a stream, as seen from a window.
+type side int
 
 const (
-	last    part = iota // its last event: in order, which is nearly always, it is all that is needed
+	last    side = iota // its last event: in order, which is nearly always, it is all that is needed
 	earlier             // what comes before the window, the nearest first
 	later               // what comes after it, the nearest first
 )
 
-// keys are the bounds of the part.
-func (w *window) keys(p part) (from, through Key) {
+// keys are the bounds of that side.
+func (w *window) keys(p side) (from, through Key) {
 	switch p {
 	case earlier:
 		return placeKey(w.prefix, 0), placeKey(w.prefix, w.low-1)
@@ -94,7 +94,7 @@ func (w *window) keys(p part) (from, through Key) {
 }
 
 // reach widens what is known to the places of the events that were read, of limit at most.
-func (w *window) reach(p part, seqns []int64, limit int) {
+func (w *window) reach(p side, seqns []int64, limit int) {
 	switch {
 	case p == earlier:
 		for _, n := range seqns {
@@ -209,7 +209,7 @@ CROSS JOIN LATERAL (
 ) AS e`
 
 // read reads up to limit more entries of each window.
-func (all *histories) read(ctx context.Context, tx pgx.Tx, windows []*window, p part, limit int) error {
+func (all *histories) read(ctx context.Context, tx pgx.Tx, windows []*window, p side, limit int) error {
 	if len(windows) == 0 {
 		return nil
 	}
