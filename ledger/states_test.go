@@ -240,3 +240,26 @@ func TestStatesOfLongStreams(t *testing.T) {
 		}
 	}
 }
+
+// What the ledger makes is sealed as any fact, and what changes of it is named.
+func TestStatesAreSealed(t *testing.T) {
+	t.Parallel()
+	l, s, db := sealing(t)
+	declareStates(t, l, "orders")
+	appendAll(t, l, stateOf("o1", 3, "acme", "amount 10"), stateOf("o1", 1, "globex", "amount 4"))
+	sealAll(t, l, s)
+	if r := clean(t, s); r.Events != 3 {
+		t.Errorf("%+v", r)
+	}
+	made := one[int64](t, db, `SELECT max(position) FROM ledger.events WHERE kind = 'reorder'`)
+	sent := one[int64](t, db, `SELECT min(position) FROM ledger.events WHERE kind = 'upstream'`)
+	for position, details := range map[int64][2]string{
+		made: {"caused_by = caused_by + 1", "what was changed is in neither, such as recorded_at, caused_by"},
+		sent: {"state = '{\"amount\": \"11\"}'", "the content or the digest was changed"},
+	} {
+		d := tampered(t, db, s, "ledger.events", fmt.Sprintf("UPDATE ledger.events SET %s WHERE position = %d", details[0], position))
+		if d == nil || d.Position != position || !strings.Contains(d.String(), details[1]) {
+			t.Errorf("%s: %v", details[0], d)
+		}
+	}
+}

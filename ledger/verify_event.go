@@ -85,6 +85,11 @@ func compareParts(c Catalogue, r Row, private bool, k keyRow, zone *time.Locatio
 	case r.Seqn == nil && k.PositionKey != nil:
 		whole = false
 		say("it has a position_key and no seqn")
+	case made(r) > 0: // it bears the number of the event that it stands beside, and takes no place of its own
+		if k.PositionKey != nil {
+			whole = false
+			say("it is a row that the ledger made, and has a position_key")
+		}
 	case r.Seqn != nil && k.PositionKey == nil:
 		whole = false
 		say("it has a seqn and no position_key")
@@ -123,9 +128,6 @@ func compareParts(c Catalogue, r Row, private bool, k keyRow, zone *time.Locatio
 
 // digestable reports whether the columns say how each value was spelled that the digest was made over.
 func digestable(c Catalogue, r Row) bool {
-	if len(r.State) > 0 {
-		return false
-	}
 	for _, d := range c.declaredDimensions() {
 		if d.Type != "text" {
 			return false
