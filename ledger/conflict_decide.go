@@ -124,6 +124,9 @@ func (l *Ledger) decide(ctx context.Context, n int64, d Decide) (ConflictDecisio
 
 // recordDecided records the one event of b and the decision that it belongs to, or neither.
 func (l *Ledger) recordDecided(ctx context.Context, b *Batch, d ConflictDecision) (decision ConflictDecision, err error) {
+	if err := l.awaitDeclared(ctx, b); err != nil {
+		return ConflictDecision{}, err
+	}
 	err = l.inTx(ctx, func(tx pgx.Tx) error {
 		w := writer{l: l, atomic: true, run: func(f func(pgx.Tx) error) error { return pg.InSavepoint(ctx, tx, f) }}
 		if err := w.write(ctx, b, b.all()); err != nil {
@@ -156,8 +159,11 @@ func notRecorded(o Outcome) error {
 		return nil
 	case Conflict:
 		hint := "choose another id"
-		if o.Err.Field == "seqn" {
+		switch o.Err.Field {
+		case "seqn":
 			hint = "give a seqn that is free"
+		case "currency":
+			hint = "have it sent again in the currency of its stream, or record an adjustment"
 		}
 		return fmt.Errorf("%s; %s: %w", o.Err.Error(), hint, ErrConflict)
 	default:
