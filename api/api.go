@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -83,7 +84,8 @@ type server struct {
 	places      [works]places // for everything else that takes long
 	patience    time.Duration
 	reading     time.Duration
-	order       []string // ids of the operations as they stand in the table, for the page
+	fullAt      atomic.Int64 // when the disk of the database was last found full, in nanoseconds since 1970; 0: never
+	order       []string     // ids of the operations as they stand in the table, for the page
 }
 
 // New makes the handler of the whole API. Listen with NewServer, whose timeouts suit it.

@@ -125,6 +125,9 @@ func kindOf(status int) kind {
 	return kind{"malformed", status, http.StatusText(status), ""}
 }
 
+// noRoom is what callers are told while the disk of the database is full.
+const noRoom = "the disk of the database is full: nothing can be recorded until an operator makes room"
+
 // retrySoon is how many seconds later a busy server may be asked again.
 const retrySoon = "1"
 
@@ -193,6 +196,9 @@ func problemOfKind(err error) *Problem {
 	case errors.Is(err, context.Canceled):
 		p = busy.problem("the request was given up, by the client or because the server stops")
 		p.retryAfter = retrySoon
+	case pg.IsFull(err):
+		p = busy.problem("%s", noRoom)
+		p.retryAfter, p.causeNotForCallers = retrySoon, err
 	case pg.IsUnavailable(err):
 		p = busy.problem("the database can't be reached")
 		p.retryAfter, p.causeNotForCallers = retrySoon, err
@@ -289,6 +295,9 @@ func shorten(v any) string {
 func (s *server) report(ctx context.Context, p *Problem) {
 	if p.causeNotForCallers == nil || errors.Is(ctx.Err(), context.Canceled) {
 		return
+	}
+	if pg.IsFull(p.causeNotForCallers) {
+		s.fullAt.Store(s.now().UnixNano())
 	}
 	s.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", requestID(ctx)), slog.String("error", p.causeNotForCallers.Error()))
 }

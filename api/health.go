@@ -38,6 +38,10 @@ type readyOut struct{ Body Readiness }
 // partitionsAhead is how many months ahead there must be room for events.
 const partitionsAhead = 2
 
+// fullFor is how long a full disk makes the service unready. Whether there is room again only work can show:
+// after this time it is let in.
+const fullFor = 10 * time.Second
+
 const sqlReady = `
 SELECT clock_timestamp(), has_table_privilege('ledger.events', 'INSERT'), pg_is_in_recovery(),
        (SELECT array_agg(c.relname::text ORDER BY c.relname)
@@ -62,6 +66,9 @@ func (s *server) ready(ctx context.Context, _ *struct{}) (*readyOut, error) {
 		p := unready("the database can't be asked")
 		p.causeNotForCallers = fmt.Errorf("readiness: %w", err)
 		return nil, p
+	}
+	if full := s.fullAt.Load(); full != 0 && s.now().Sub(time.Unix(0, full)) < fullFor {
+		refuse("%s", noRoom)
 	}
 	if recovering {
 		refuse("the database is a standby: nothing can be recorded")
@@ -107,7 +114,7 @@ func partitionedThrough(partitions []string, now time.Time) (through string, mon
 func readyDoc() doc {
 	return doc{
 		id: "ready", tag: tagOperate, summary: "Can events be recorded?",
-		text:  "200 if the database can be reached, is migrated, and has partitions for two months ahead; otherwise 503 with the reasons.",
+		text:  "200 if the database can be reached, is migrated, has partitions for two months ahead, and its disk was not found full in the last 10 seconds; otherwise 503 with the reasons.",
 		fails: []kind{notReady},
 	}
 }

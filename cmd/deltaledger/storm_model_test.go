@@ -83,6 +83,13 @@ func (m *model) remembered(random *rand.Rand) (request, bool) {
 	return m.sent[random.IntN(len(m.sent))], true
 }
 
+// count is how often an answer came.
+func (m *model) count(what string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.statuses[what]
+}
+
 // answered counts an answer.
 func (m *model) answered(what string) {
 	m.mu.Lock()

@@ -71,6 +71,7 @@ type storm struct {
 	watch   *pgx.Conn   // past all proxies; see direct
 	calm    atomic.Bool // nothing fails any more: every request must get through soon
 	began   time.Time
+	floods  int
 	writing sync.WaitGroup
 	other   sync.WaitGroup
 	stop    context.CancelFunc // writers begin nothing new
@@ -85,7 +86,7 @@ func newStorm(t *testing.T, p *program, seed uint64, serveOn string, args ...str
 	s.base = s.keeper.address
 	s.client = &http.Client{
 		Timeout:   10 * time.Second,
-		Transport: &http.Transport{MaxIdleConnsPerHost: 2 * stormWriters, DisableCompression: true},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 300, DisableCompression: true},
 	}
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s
@@ -240,4 +241,19 @@ func (s *storm) acknowledged() int {
 	s.model.mu.Lock()
 	defer s.model.mu.Unlock()
 	return len(s.model.positions)
+}
+
+// recovers waits until events are acknowledged again and the service is ready.
+func (s *storm) recovers(after string) {
+	s.t.Helper()
+	began := time.Now()
+	for !s.acknowledgedWithin(time.Second) {
+		if time.Since(began) > time.Minute {
+			s.t.Errorf("%s, but nothing is recorded", after)
+			s.keeper.show()
+			return
+		}
+	}
+	s.keeper.await(http.StatusOK, time.Minute)
+	s.t.Logf("events were recorded, and the service was ready, %v after %s", time.Since(began).Round(100*time.Millisecond), after)
 }

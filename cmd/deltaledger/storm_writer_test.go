@@ -40,6 +40,7 @@ type writer struct {
 func (w *writer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		w.step()
+		time.Sleep(time.Duration(w.random.IntN(60)) * time.Millisecond) // leaves a small machine something for what is tested
 	}
 }
 
@@ -74,13 +75,13 @@ func (w *writer) choose() request {
 		e := w.event()
 		return request{what: "single", path: "/v1/events", body: e.json(), media: "application/json", events: []stormEvent{e}, single: true}
 	case n < 13:
-		return w.batch("batch", "/v1/events", 1+w.random.IntN(300))
+		return w.batch("batch", "/v1/events", 1+w.random.IntN(80))
 	case n < 15:
-		r := w.batch("batch with outcomes", "/v1/events?outcomes=all", 1+w.random.IntN(100))
+		r := w.batch("batch with outcomes", "/v1/events?outcomes=all", 1+w.random.IntN(40))
 		r.each = true
 		return r
 	case n < 17:
-		return w.batch("atomic", "/v1/events?atomic=true", 1+w.random.IntN(100))
+		return w.batch("atomic", "/v1/events?atomic=true", 1+w.random.IntN(40))
 	case n == 17:
 		return w.refused()
 	case n == 18:

@@ -53,6 +53,9 @@ func IsLocked(err error) bool { return code(err) == "55P03" }
 // IsTimeout reports that the statement was stopped by a time limit.
 func IsTimeout(err error) bool { return code(err) == "57014" }
 
+// IsFull reports that the server's disk has no room.
+func IsFull(err error) bool { return code(err) == "53100" }
+
 // IsUnavailable reports that the server is gone, starting, or full: it isn't known what was done, and
 // the same request may succeed later.
 func IsUnavailable(err error) bool {
