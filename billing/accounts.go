@@ -33,7 +33,7 @@ SELECT COALESCE((SELECT max(w.taken_at) FROM ledger.watermarks w WHERE w.positio
 const sqlDeriveAccounts = `
 INSERT INTO billing.accounts (account, last_position, pending_from, pending_through)
 SELECT e.account, max(e.position), min(e.occurred_at), max(e.occurred_at)
-FROM ledger.events e
+FROM ledger.every_event e
 WHERE e.position > $1 AND e.position <= $2 AND e.recorded_at >= $3
 GROUP BY e.account
 ORDER BY e.account
@@ -74,7 +74,7 @@ func (b *Billing) DeriveAccounts(ctx context.Context, w ledger.Watermark) error 
 
 const sqlAccountsToLookAt = `
 SELECT DISTINCT e.account
-FROM ledger.events e
+FROM ledger.every_event e
 WHERE e.position > $1 AND e.position <= $2 AND e.recorded_at >= $3
 ORDER BY e.account`
 

@@ -86,7 +86,7 @@ func (w *window) byStream() []bool {
 // source/stream, with slashes in the source escaped, so that two streams never share a name. Events
 // without a stream share the account's invoice.
 const fromEvents = `
-    ledger.events e
+    ledger.every_event e
     CROSS JOIN LATERAL (SELECT width_bucket(e.occurred_at, @bounds::timestamptz[]) AS cycle) b
     CROSS JOIN LATERAL (
         SELECT CASE WHEN (@by_stream::boolean[])[b.cycle] AND e.stream IS NOT NULL

@@ -167,7 +167,7 @@ func (e *Exporter) sides(ctx context.Context, from, to string) (before, after Sp
 const sqlDifferences = `
 SELECT s.inside_after, e.position, e.business_date, e.occurred_at, e.recorded_at, e.source, e.event_id, COALESCE(e.stream, ''), e.type,
        e.kind, e.account, e.currency, e.amount::text, e.quantity::text, i.invoice_id, COALESCE(i.series, ''), COALESCE(i.number, 0)
-FROM ledger.events e
+FROM ledger.every_event e
 CROSS JOIN LATERAL (
     SELECT e.position <= $3 AND e.business_date < $4 AND (e.business_date >= $5 OR e.position > $6) AS inside_before,
            e.position <= $7 AND e.business_date < $8 AND (e.business_date >= $9 OR e.position > $10) AS inside_after

@@ -122,7 +122,7 @@ func (e *Exporter) frozenFile(ctx context.Context, f Frozen) (File, error) {
 
 // Takes the table's ACCESS SHARE lock, which waits for a change of the columns that is about to commit:
 // otherwise a column could be missing from an open file whose watermark comes after its declaration.
-const sqlEventsLock = `SELECT position FROM ledger.events LIMIT 0`
+const sqlEventsLock = `SELECT position FROM ledger.every_event LIMIT 0`
 
 func (e *Exporter) openFile(ctx context.Context, tail Span, m Month, w int64) (File, error) {
 	f := File{

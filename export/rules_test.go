@@ -166,6 +166,8 @@ func TestDeclaredColumns(t *testing.T) {
 	open, m := d.pull(t, openRequest)
 	const declare = `
 		ALTER TABLE ledger.events ADD COLUMN commission numeric, ADD COLUMN partner text, ADD COLUMN ssn text;
+		ALTER TABLE archive.events ADD COLUMN commission numeric, ADD COLUMN partner text, ADD COLUMN ssn text;
+		SELECT ledger.show_every_event();
 		INSERT INTO ledger.columns (name, kind, type, description, owner, pii) VALUES
 			('partner', 'dimension', 'text', '-', '-', false), ('commission', 'money', 'numeric', '-', '-', false),
 			('ssn', 'dimension', 'text', '-', '-', true);

@@ -89,7 +89,7 @@ const maxPosition = 1<<63 - 1
 // a day off the date in UTC.
 const sqlMonths = `
 SELECT date_trunc('month', business_date::timestamp)::date, count(*), min(position), max(position)
-FROM ledger.events
+FROM ledger.every_event
 WHERE position <= $1
   AND occurred_at >= $2::date::timestamp AT TIME ZONE 'UTC' - interval '1 day'
   AND occurred_at < $3::date::timestamp AT TIME ZONE 'UTC' + interval '1 day'
@@ -121,7 +121,7 @@ func monthsBetween(ctx context.Context, q querier, p, m Month, w int64) ([]found
 
 const sqlLate = `
 SELECT count(*), COALESCE(min(position), 0), COALESCE(max(position), 0)
-FROM ledger.events
+FROM ledger.every_event
 WHERE position > $1 AND position <= $2 AND business_date < $3`
 
 // lateAfter finds the events of frozen months that were recorded after the chain's last watermark, up to w.
@@ -190,7 +190,7 @@ func decidedAt(ctx context.Context, q querier, w int64) (time.Time, error) {
 
 const sqlHolders = `
 SELECT f.month, count(*)
-FROM ledger.events e
+FROM ledger.every_event e
 LEFT JOIN export.freezes f ON f.previous > $1 AND e.position > f.previous_watermark AND e.position <= f.watermark
 WHERE e.occurred_at >= $1::date::timestamp AT TIME ZONE 'UTC' - interval '1 day'
   AND e.occurred_at < $2::date::timestamp AT TIME ZONE 'UTC' + interval '1 day'

@@ -147,7 +147,7 @@ func once(err error) error {
 // and names out of the catalogue, quoted.
 func (f File) copyStatement() string {
 	var b strings.Builder
-	b.WriteString("COPY (SELECT " + selectList(f.columns) + " FROM ledger.events")
+	b.WriteString("COPY (SELECT " + selectList(f.columns) + " FROM ledger.every_event")
 	b.WriteString(" WHERE position >= " + strconv.FormatInt(f.first, 10) + " AND position <= " + strconv.FormatInt(f.last, 10))
 	b.WriteString(" AND business_date < '" + f.Month.Next().First().String() + "'")
 	if !f.span.Previous.IsZero() {

@@ -31,7 +31,7 @@ type AggregateQuery struct {
 }
 
 // AggregateResult is the answer to an AggregateQuery. With the same question and the same watermark it
-// is the same bytes, always.
+// is the same bytes, until a month that it touches is detached: then it says so in NotCovered.
 type AggregateResult struct {
 	By       []string       `json:"by"`       // the keys asked for, and last currency, where a money measure needs it
 	Measures []string       `json:"measures"` // as asked for
@@ -39,6 +39,9 @@ type AggregateResult struct {
 	More     bool           `json:"more"`     // there are more groups than the limit: these are the first ones
 	Zone     string         `json:"zone"`
 	AsOf     Watermark      `json:"as_of"`
+
+	// Detached months that may hold events that were asked for, which are in none of the sums; without any they are whole.
+	NotCovered []DetachedMonth `json:"not_covered,omitempty"`
 }
 
 // AggregateRow is one group.
@@ -90,6 +93,12 @@ func (l *Ledger) Aggregate(ctx context.Context, q AggregateQuery) (AggregateResu
 	}
 	if result.More = len(result.Rows) > limit; result.More {
 		result.Rows = result.Rows[:limit]
+	}
+	result.NotCovered, err = l.notCovered(ctx, extent{
+		asOf: w.Position, zone: zone, dates: b.reporting, span: Range{q.From, q.To}, where: slices.Concat(q.Where, q.Scope),
+	})
+	if err != nil {
+		return AggregateResult{}, err
 	}
 	return result, nil
 }

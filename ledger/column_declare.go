@@ -256,7 +256,8 @@ WHERE a.pid <> pg_backend_pid()
   AND EXISTS (
     SELECT FROM pg_locks k
     WHERE k.pid = a.pid AND k.granted AND k.locktype = 'relation' AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-      AND (k.relation = 'ledger.events'::regclass OR k.relation IN (SELECT p.inhrelid FROM pg_inherits p WHERE p.inhparent = 'ledger.events'::regclass)))
+      AND (k.relation IN ('ledger.events'::regclass, 'archive.events'::regclass)
+        OR k.relation IN (SELECT p.inhrelid FROM pg_inherits p WHERE p.inhparent IN ('ledger.events'::regclass, 'archive.events'::regclass))))
 ORDER BY a.xact_start
 LIMIT 3`
 

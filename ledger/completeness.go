@@ -238,7 +238,7 @@ const sqlEndOfStep = `
 SELECT count(*), COALESCE(max(s.position), 0)
 FROM (
     SELECT e.position
-    FROM ledger.events e
+    FROM ledger.every_event e
     WHERE e.position > $1 AND e.position <= $2
       AND e.recorded_at >= COALESCE((SELECT w.taken_at FROM ledger.watermarks w WHERE w.position <= $1 ORDER BY w.position DESC, w.n DESC LIMIT 1), '-infinity')
     ORDER BY e.position

@@ -17,7 +17,7 @@ import (
 // Only upstream's own events: what people and the ledger add has no upstream number.
 const sqlArrivals = `
 SELECT e.position, e.recorded_at, e.occurred_at, e.source, COALESCE(e.stream, ''), COALESCE(e.seqn, 0), e.seqn IS NOT NULL, e.account, e.event_id
-FROM ledger.events e
+FROM ledger.every_event e
 WHERE e.position > $1 AND e.position <= $2
   AND e.recorded_at >= COALESCE((SELECT w.taken_at FROM ledger.watermarks w WHERE w.position <= $1 ORDER BY w.position DESC, w.n DESC LIMIT 1), '-infinity')
   AND e.kind = 'upstream' AND e.source = COALESCE($3, e.source)
@@ -189,7 +189,7 @@ CROSS JOIN LATERAL (
 const sqlOccurredAt = `
 SELECT w.i, e.occurred_at
 FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS w (position, recorded_at, i)
-JOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at`
+JOIN ledger.every_event e ON e.position = w.position AND e.recorded_at = w.recorded_at`
 
 // above is a stream with an arrival that is in no gap, and so above what it had.
 type above struct {

@@ -16,7 +16,10 @@ func declareColumn(t testing.TB, db *pgtest.DB, name, kind, sqlType string, pii 
 	t.Helper()
 	sql := `SELECT ledger.declare('column ` + name + `'); `
 	if !pii {
-		sql += `ALTER TABLE ledger.events ADD COLUMN ` + name + ` ` + sqlType + `; `
+		for _, table := range []string{"ledger.events", "archive.events"} {
+			sql += `ALTER TABLE ` + table + ` ADD COLUMN ` + name + ` ` + sqlType + `; `
+		}
+		sql += `SELECT ledger.show_every_event(); `
 	}
 	sql += `INSERT INTO ledger.columns (name, kind, type, description, owner, pii) VALUES ('` + name + `', '` + kind + `', '` + sqlType + `', 'd', 'o', ` +
 		map[bool]string{true: "true", false: "false"}[pii] + `)`

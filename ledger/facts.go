@@ -44,9 +44,9 @@ func (t FactTable) check() error {
 // kindEvent is the kind of the facts that this package records itself.
 const kindEvent = "event"
 
-// Where events and their keys are read. What is moved elsewhere, such as old months, is joined here.
+// Where events and their keys are read: all of them, those of detached months too.
 const (
-	eventsTable = "ledger.events"
+	eventsTable = "ledger.every_event"
 	keysTable   = "ledger.event_keys"
 )
 

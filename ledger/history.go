@@ -203,7 +203,7 @@ CROSS JOIN LATERAL (
 ) AS k
 CROSS JOIN LATERAL (
     SELECT e.*
-    FROM ledger.events e
+    FROM ledger.every_event e
     WHERE e.position = k.position AND e.recorded_at = k.recorded_at
     OFFSET 0
 ) AS e`

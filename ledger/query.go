@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,9 @@ type Page struct {
 	Events     []Row     `json:"events"`
 	NextCursor string    `json:"next_cursor,omitempty"` // empty: this is the last page
 	AsOf       Watermark `json:"as_of"`                 // of the whole listing: events recorded since are on none of its pages
+
+	// Detached months that may hold events that were asked for, which are on none of the pages; without any it is whole.
+	NotCovered []DetachedMonth `json:"not_covered,omitempty"`
 }
 
 // List lists events by position, newest first unless q asks otherwise.
@@ -75,6 +79,12 @@ func (l *Ledger) List(ctx context.Context, q ListQuery) (Page, error) {
 		page.Events = page.Events[:c.Limit]
 		c.Last = page.Events[c.Limit-1].Position
 		page.NextCursor = c.encode(l.settings.ID)
+	}
+	page.NotCovered, err = l.notCovered(ctx, extent{
+		asOf: c.AsOf, zone: l.settings.ReportingZone, dates: true, span: Range{c.From, c.To}, where: slices.Concat(c.Where, q.Scope),
+	})
+	if err != nil {
+		return Page{}, err
 	}
 	return page, markErased(ctx, l.pool, page.Events)
 }
@@ -205,7 +215,7 @@ func (l *Ledger) fetch(ctx context.Context, db querier, c Catalogue, p places, p
 		sql += ", s.payload, s.pii"
 	}
 	sql += "\nFROM unnest(" + b.arg(positions, "bigint[]") + ", " + b.arg(times, "timestamptz[]") + ") WITH ORDINALITY AS p (position, recorded_at, i)" +
-		"\nJOIN ledger.events e ON e.position = p.position AND e.recorded_at = p.recorded_at"
+		"\nJOIN ledger.every_event e ON e.position = p.position AND e.recorded_at = p.recorded_at"
 	if private {
 		sql += "\nLEFT JOIN ledger.private s ON s.position = p.position"
 	}

@@ -47,6 +47,8 @@ func TestDeclaredColumns(t *testing.T) {
 	before := groups(t, l, ledger.AggregateQuery{By: []string{"region", "level", "day_of"}, Measures: []string{"amount"}})
 	for _, sql := range []string{
 		`ALTER TABLE ledger.events ADD COLUMN region text, ADD COLUMN level bigint, ADD COLUMN day_of date, ADD COLUMN commission numeric, ADD COLUMN "odd ""name" text`,
+		`ALTER TABLE archive.events ADD COLUMN region text, ADD COLUMN level bigint, ADD COLUMN day_of date, ADD COLUMN commission numeric, ADD COLUMN "odd ""name" text`,
+		`SELECT ledger.show_every_event()`,
 		`INSERT INTO ledger.columns (name, kind, type, description, owner, pii) VALUES
 			('region', 'dimension', 'text', 'd', 'o', false), ('level', 'dimension', 'bigint', 'd', 'o', false), ('day_of', 'dimension', 'date', 'd', 'o', false),
 			('commission', 'money', 'numeric', 'd', 'o', false), ('odd "name', 'dimension', 'text', 'd', 'o', false), ('mail', 'dimension', 'text', 'd', 'o', true)`,

@@ -124,7 +124,7 @@ LIMIT $4`
 
 const sqlUnnumberedPlaces = `
 SELECT position, recorded_at
-FROM ledger.events
+FROM ledger.every_event
 WHERE source = $1 AND stream = $2 AND seqn IS NULL AND position <= $3
 ORDER BY position
 LIMIT $4`
@@ -132,7 +132,7 @@ LIMIT $4`
 // What the ledger made because of the stream's events: it bears the reserved source.
 const sqlCausedPlaces = `
 SELECT position, recorded_at
-FROM ledger.events
+FROM ledger.every_event
 WHERE caused_by = ANY ($1) AND caused_by IS NOT NULL AND position <= $2
 ORDER BY position
 LIMIT $3`

@@ -152,8 +152,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(17484, 6); -- one maker at a time: two would collide on the name
     FOR i IN 0 .. ahead LOOP
         leaf := 'events_' || to_char(month, 'YYYY_MM');
-        IF to_regclass('ledger.' || leaf) IS NULL THEN
-            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', leaf);
+        IF to_regclass('ledger.' || leaf) IS NULL AND to_regclass('archive.' || leaf) IS NULL THEN
+            -- The bounds as a constraint too: with it the partition can be detached and attached again without being read.
+            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE,
+                CONSTRAINT events_month CHECK (recorded_at >= %L AND recorded_at < %L))', leaf, month, month + interval '1 month');
             PERFORM ledger.protect(('ledger.' || leaf)::regclass);
             EXECUTE format('ALTER TABLE ledger.events ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
                 leaf, month, month + interval '1 month');

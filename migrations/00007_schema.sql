@@ -50,13 +50,32 @@ CREATE VIEW ledger.events_v2 AS
     FROM ledger.events;
 GRANT SELECT ON ledger.events_v2 TO deltaledger_reader, deltaledger_app;
 
--- show_columns puts the declared columns into events_v2. A view only grows: the columns it has stay where they are.
+-- show_every_event joins what is in ledger.events with what was detached, which has the same columns.
+-- +goose StatementBegin
+CREATE FUNCTION ledger.show_every_event() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stored text;
+BEGIN
+    SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum)
+    INTO stored
+    FROM pg_attribute a
+    WHERE a.attrelid = 'ledger.events'::regclass AND a.attnum > 0 AND NOT a.attisdropped;
+    EXECUTE format('CREATE OR REPLACE VIEW ledger.every_event WITH (security_invoker = true) AS
+        SELECT %1$s FROM ledger.events UNION ALL SELECT %1$s FROM archive.events', stored);
+END $$;
+-- +goose StatementEnd
+REVOKE EXECUTE ON FUNCTION ledger.show_every_event() FROM PUBLIC;
+
+-- show_columns puts the declared columns into every_event and events_v2. A view only grows: the columns it has stay
+-- where they are.
 -- +goose StatementBegin
 CREATE FUNCTION ledger.show_columns() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     shown text;
 BEGIN
+    PERFORM ledger.show_every_event();
     SELECT string_agg(CASE
             WHEN c.kind <> 'dimension' THEN format(', e.%I', c.name)
             WHEN c.type = 'text' THEN format(', COALESCE(e.%1$I, e.dimensions ->> %1$L) COLLATE "C" AS %1$I', c.name)
@@ -68,7 +87,7 @@ BEGIN
     EXECUTE 'CREATE OR REPLACE VIEW ledger.events_v2 AS
         SELECT e.position, e.recorded_at, e.occurred_at, e.business_date, e.source, e.event_id, e.stream, e.seqn, e.type, e.kind,
                e.account, e.currency, e.amount, e.quantity, e.dimensions, e.corrects, e.reason, e.reference, e.maker, e.caused_by'
-        || COALESCE(shown, '') || ' FROM ledger.events e';
+        || COALESCE(shown, '') || ' FROM ledger.every_event e';
 END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION ledger.show_columns() FROM PUBLIC;
@@ -86,6 +105,7 @@ DECLARE
     column_kind ALIAS FOR $2;
     column_type ALIAS FOR $3;
     private     ALIAS FOR $6;
+    of_events   regclass;
     drawn       bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(17484, 6); -- one change of the shape of the events at a time, new partitions included
@@ -111,12 +131,15 @@ BEGIN
         PERFORM set_config('lock_timeout', '200ms', true);
         -- Waits for the transactions under way; those that come after wait for us. Then nothing else is waited for.
         LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE archive.events IN ACCESS EXCLUSIVE MODE; -- of months that were detached
         -- Without a default, and with a check that isn't tried on the rows there are: none is read or written.
-        EXECUTE format('ALTER TABLE ledger.events ADD COLUMN %I %s %s', column_name, column_type,
-            CASE WHEN column_type = 'text' THEN 'COLLATE "C"' END);
-        IF column_type = 'numeric' THEN
-            EXECUTE format('ALTER TABLE ledger.events ADD CHECK (%1$I > -1e38 AND %1$I < 1e38) NOT VALID', column_name);
-        END IF;
+        FOREACH of_events IN ARRAY ARRAY['ledger.events'::regclass, 'archive.events'::regclass] LOOP
+            EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s %s', of_events, column_name, column_type,
+                CASE WHEN column_type = 'text' THEN 'COLLATE "C"' END);
+            IF column_type = 'numeric' THEN
+                EXECUTE format('ALTER TABLE %2$s ADD CONSTRAINT %3$I CHECK (%1$I > -1e38 AND %1$I < 1e38) NOT VALID', column_name, of_events, 'is_' || column_name);
+            END IF;
+        END LOOP;
     END IF;
     SELECT d.positions[1] INTO drawn FROM ledger.draw(1) d;
     INSERT INTO ledger.columns (name, kind, type, description, owner, pii, describes, position, declared_by)

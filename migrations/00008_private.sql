@@ -141,7 +141,7 @@ BEGIN
         INTO looked, found, last_time, last_position
         FROM (
             SELECT e.position, e.occurred_at
-            FROM ledger.events e
+            FROM ledger.every_event e
             WHERE e.account = s.account AND e.occurred_at >= after_time AND (e.occurred_at > after_time OR e.position > after_position)
             ORDER BY e.occurred_at, e.position
             LIMIT most) w;
@@ -160,7 +160,7 @@ BEGIN
             WHERE p.position > after_position
             ORDER BY p.position
             LIMIT most) w
-        LEFT JOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at;
+        LEFT JOIN ledger.every_event e ON e.position = w.position AND e.recorded_at = w.recorded_at;
     END IF;
     INSERT INTO ledger.erased (position, recorded_at, erasure, pii, payload)
     SELECT p.position, p.recorded_at, which, (SELECT array_agg(k ORDER BY k COLLATE "C") FROM jsonb_object_keys(p.pii) k), p.payload IS NOT NULL
@@ -198,7 +198,7 @@ BEGIN
         WHERE c.n > after_n AND (s.scope <> 'event' OR c.event_key = ledger.event_key(s.source, s.event_id))
         ORDER BY c.n
         LIMIT most) w
-    LEFT JOIN ledger.events e ON e.position = w.existing_position AND e.recorded_at = w.existing_recorded_at;
+    LEFT JOIN ledger.every_event e ON e.position = w.existing_position AND e.recorded_at = w.existing_recorded_at;
     INSERT INTO ledger.erased_conflicts (conflict, erasure, pii, payload)
     SELECT p.conflict, which, (SELECT array_agg(k ORDER BY k COLLATE "C") FROM jsonb_object_keys(p.pii) k), p.payload IS NOT NULL
     FROM ledger.conflict_private p

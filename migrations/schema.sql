@@ -3,6 +3,29 @@
 
 -- Tables: columns, types, defaults
 
+TABLE archive.events PARTITION BY RANGE (recorded_at)
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    seqn bigint
+    occurred_at timestamp with time zone NOT NULL
+    caused_by bigint
+    business_date date NOT NULL
+    source text COLLATE "C" NOT NULL
+    event_id text COLLATE "C" NOT NULL
+    stream text COLLATE "C"
+    type text COLLATE "C" NOT NULL
+    account text COLLATE "C" NOT NULL
+    currency text COLLATE "C" NOT NULL
+    kind text COLLATE "C" NOT NULL
+    amount numeric
+    quantity numeric
+    dimensions jsonb
+    state jsonb
+    corrects text COLLATE "C"
+    reason text COLLATE "C"
+    reference text COLLATE "C"
+    maker text COLLATE "C"
+    commitment bytea;
 TABLE billing.accounts
     account text COLLATE "C" NOT NULL
     last_position bigint NOT NULL
@@ -156,6 +179,23 @@ TABLE export.freezes
     frozen_by text NOT NULL
     "position" bigint NOT NULL
     frozen_at timestamp with time zone NOT NULL;
+TABLE ledger.archives
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    month date NOT NULL
+    url text NOT NULL
+    manifest text NOT NULL
+    manifest_sha256 bytea NOT NULL
+    rows bigint NOT NULL
+    first_position bigint NOT NULL
+    last_position bigint NOT NULL
+    first_occurred_at timestamp with time zone NOT NULL
+    last_occurred_at timestamp with time zone NOT NULL
+    first_business_date date NOT NULL
+    last_business_date date NOT NULL
+    first_seal bigint NOT NULL
+    last_seal bigint NOT NULL
+    verified_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    recorded_by text NOT NULL;
 TABLE ledger.column_floors
     name text COLLATE "C" NOT NULL
     "position" bigint NOT NULL;
@@ -269,6 +309,13 @@ TABLE ledger.declarations
     n bigint NOT NULL
     what text NOT NULL
     declared_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.detachments
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    month date NOT NULL
+    detached boolean NOT NULL
+    archive bigint NOT NULL
+    moved_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    moved_by text NOT NULL;
 TABLE ledger.erased
     "position" bigint NOT NULL
     recorded_at timestamp with time zone NOT NULL
@@ -443,6 +490,11 @@ TABLE reconcile.sightings
 
 -- Constraints
 
+CONSTRAINT events_amount ON archive.events: CHECK (((amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
+CONSTRAINT events_kind ON archive.events: CHECK ((kind = ANY (ARRAY['upstream'::text, 'adjustment'::text, 'reorder'::text, 'reversal'::text])));
+CONSTRAINT events_pkey ON archive.events: PRIMARY KEY ("position", recorded_at);
+CONSTRAINT events_quantity ON archive.events: CHECK (((quantity > '-100000000000000000000000000000000000000'::numeric) AND (quantity < '100000000000000000000000000000000000000'::numeric)));
+CONSTRAINT events_seqn ON archive.events: CHECK (((seqn >= 0) AND (seqn <= '281474976710655'::bigint)));
 CONSTRAINT accounts_pkey ON billing.accounts: PRIMARY KEY (account);
 CONSTRAINT close_failures_pkey ON billing.close_failures: PRIMARY KEY (run, account);
 CONSTRAINT close_failures_run ON billing.close_failures: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
@@ -502,6 +554,13 @@ CONSTRAINT freezes_pkey ON export.freezes: PRIMARY KEY (month);
 CONSTRAINT freezes_position ON export.freezes: UNIQUE ("position");
 CONSTRAINT freezes_previous ON export.freezes: FOREIGN KEY (previous, previous_watermark) REFERENCES export.freezes(month, watermark);
 CONSTRAINT freezes_previous_watermark ON export.freezes: CHECK (((previous IS NOT NULL) OR (previous_watermark = 0)));
+CONSTRAINT archives_bounds ON ledger.archives: CHECK (((0 < first_position) AND (first_position <= last_position) AND (first_occurred_at <= last_occurred_at) AND (first_business_date <= last_business_date)));
+CONSTRAINT archives_first_seal ON ledger.archives: FOREIGN KEY (first_seal) REFERENCES ledger.seals(number);
+CONSTRAINT archives_last_seal ON ledger.archives: FOREIGN KEY (last_seal) REFERENCES ledger.seals(number);
+CONSTRAINT archives_manifest ON ledger.archives: CHECK ((length(manifest_sha256) = 32));
+CONSTRAINT archives_month ON ledger.archives: CHECK ((month = date_trunc('month'::text, (month)::timestamp with time zone)));
+CONSTRAINT archives_not_empty ON ledger.archives: CHECK (((rows > 0) AND (rows <= ((last_position - first_position) + 1))));
+CONSTRAINT archives_pkey ON ledger.archives: PRIMARY KEY (n);
 CONSTRAINT column_floors_column ON ledger.column_floors: FOREIGN KEY (name) REFERENCES ledger.columns(name);
 CONSTRAINT column_floors_pkey ON ledger.column_floors: PRIMARY KEY (name);
 CONSTRAINT column_indexes_column ON ledger.column_indexes: FOREIGN KEY (name) REFERENCES ledger.columns(name);
@@ -536,6 +595,8 @@ CONSTRAINT content_flags_rule ON ledger.content_flags: CHECK ((rule = ANY (ARRAY
 CONSTRAINT dead_letters_once ON ledger.dead_letters: UNIQUE (topic, partition, "offset");
 CONSTRAINT dead_letters_pkey ON ledger.dead_letters: PRIMARY KEY (n);
 CONSTRAINT declarations_pkey ON ledger.declarations: PRIMARY KEY (n);
+CONSTRAINT detachments_archive ON ledger.detachments: FOREIGN KEY (archive) REFERENCES ledger.archives(n);
+CONSTRAINT detachments_pkey ON ledger.detachments: PRIMARY KEY (n);
 CONSTRAINT erased_erasure ON ledger.erased: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
 CONSTRAINT erased_pkey ON ledger.erased: PRIMARY KEY ("position");
 CONSTRAINT erased_conflicts_conflict ON ledger.erased_conflicts: FOREIGN KEY (conflict) REFERENCES ledger.conflicts(n);
@@ -600,16 +661,22 @@ CONSTRAINT sightings_run ON reconcile.sightings: FOREIGN KEY (run) REFERENCES re
 
 -- Indexes that aren't constraints
 
+CREATE INDEX events_account ON ONLY archive.events USING btree (account, occurred_at);
+CREATE INDEX events_caused_by ON ONLY archive.events USING btree (caused_by) WHERE (caused_by IS NOT NULL);
+CREATE INDEX events_occurred_at ON ONLY archive.events USING brin (occurred_at timestamptz_minmax_multi_ops);
+CREATE INDEX events_unnumbered ON ONLY archive.events USING btree (source, stream) WHERE (seqn IS NULL);
 CREATE INDEX close_failures_account ON billing.close_failures USING btree (account);
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines USING btree (account, origin_start);
 CREATE INDEX terms_account ON billing.terms USING btree (account, n);
 CREATE INDEX exports_by_month ON export.exports USING btree (month, n);
+CREATE INDEX archives_by_month ON ledger.archives USING btree (month, n);
 CREATE INDEX completeness_filled_at ON ledger.completeness_filled USING btree (filled_at);
 CREATE INDEX completeness_filled_source ON ledger.completeness_filled USING btree (source, filled_at);
 CREATE INDEX completeness_gaps_earliest ON ledger.completeness_gaps USING btree (source, earliest);
 CREATE INDEX completeness_gaps_since ON ledger.completeness_gaps USING btree (source, since_position, stream, from_seqn);
 CREATE INDEX conflicts_event ON ledger.conflicts USING btree (event_key, digest);
 CREATE INDEX conflicts_source ON ledger.conflicts USING btree (source, n);
+CREATE INDEX detachments_by_month ON ledger.detachments USING btree (month, n DESC);
 CREATE INDEX erased_by_erasure ON ledger.erased USING btree (erasure);
 CREATE INDEX erased_conflicts_by_erasure ON ledger.erased_conflicts USING btree (erasure);
 CREATE INDEX event_keys_by_position ON ledger.event_keys USING brin ("position") WITH (autosummarize='on');
@@ -626,6 +693,8 @@ CREATE INDEX resolutions_by_finding ON reconcile.resolutions USING btree (findin
 
 -- Triggers
 
+CREATE TRIGGER refuse_any_row BEFORE DELETE OR UPDATE ON archive.events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_any_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON archive.events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_failures FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.close_failures FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_run_ends FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -658,6 +727,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON export.exports FOR EACH ROW
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON export.exports FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON export.freezes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON export.freezes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.archives FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.archives FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.column_floors FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.column_floors FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.column_indexes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -676,6 +747,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.dead_letters FOR EAC
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.dead_letters FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.declarations FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.declarations FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.detachments FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.detachments FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erased FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erased FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erased_conflicts FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -716,13 +789,44 @@ CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile
 VIEW billing.invoice_lines_v1 (account text, invoice_id uuid, line integer, charge text, origin_start timestamp with time zone, origin_end timestamp with time zone, late boolean, origin_invoice uuid, events bigint, added numeric, exact numeric, amount numeric);
 VIEW billing.invoices_v1 (account text, id uuid, series text, number bigint, cycle_start timestamp with time zone, cycle_end timestamp with time zone, currency text, stream text, total numeric, events bigint, rebills uuid, voided text, watermark bigint, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone);
 VIEW billing.pins_v1 (account text, position bigint, recorded_at timestamp with time zone, origin_start timestamp with time zone, invoice_id uuid, replaces uuid, live boolean);
+VIEW ledger.detached_months (month date, rows bigint, first_position bigint, last_position bigint, first_occurred_at timestamp with time zone, last_occurred_at timestamp with time zone, first_business_date date, last_business_date date, archive bigint, moved_at timestamp with time zone, moved_by text);
 VIEW ledger.event_indexes (name text, index oid, of oid, whole boolean, valid boolean, attached oid);
 VIEW ledger.events_v1 (position bigint, recorded_at timestamp with time zone, occurred_at timestamp with time zone, business_date date, source text, event_id text, stream text, seqn bigint, type text, kind text, account text, currency text, amount numeric, quantity numeric, dimensions jsonb, corrects text, reason text, reference text, maker text, caused_by bigint);
 VIEW ledger.events_v2 (position bigint, recorded_at timestamp with time zone, occurred_at timestamp with time zone, business_date date, source text, event_id text, stream text, seqn bigint, type text, kind text, account text, currency text, amount numeric, quantity numeric, dimensions jsonb, corrects text, reason text, reference text, maker text, caused_by bigint);
+VIEW ledger.every_event (position bigint, recorded_at timestamp with time zone, seqn bigint, occurred_at timestamp with time zone, caused_by bigint, business_date date, source text, event_id text, stream text, type text, account text, currency text, kind text, amount numeric, quantity numeric, dimensions jsonb, state jsonb, corrects text, reason text, reference text, maker text, commitment bytea);
 VIEW ledger.seals_v1 (number bigint, format integer, first_position bigint, last_position bigint, count bigint, root bytea, previous bytea, hash bytea, tree_root bytea, position bigint, sealed_at timestamp with time zone);
 
 -- Functions
 
+CREATE OR REPLACE FUNCTION ledger.attach_month(month date, moved_by text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+ SET "TimeZone" TO 'UTC'
+AS $function$
+DECLARE
+    leaf text := 'events_' || to_char($1, 'YYYY_MM');
+    copy bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 6); -- as in detach_month
+    SELECT d.archive INTO copy FROM ledger.detached_months d WHERE d.month = $1;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in detach_month
+    PERFORM set_config('lock_timeout', '200ms', true);
+    LOCK TABLE ONLY ledger.events IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY archive.events IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('ALTER TABLE archive.events DETACH PARTITION archive.%I', leaf);
+    EXECUTE format('ALTER TABLE archive.%I SET SCHEMA ledger', leaf);
+    EXECUTE format('GRANT INSERT ON ledger.%I TO deltaledger_app', leaf);
+    EXECUTE format('ALTER TABLE ledger.events ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
+        leaf, $1::timestamptz, $1 + interval '1 month');
+    INSERT INTO ledger.detachments (month, detached, archive, moved_by) VALUES ($1, false, copy, $2);
+    RETURN true;
+END $function$;
 CREATE OR REPLACE FUNCTION ledger.begin_watermark(OUT taken_at timestamp with time zone, OUT last_position bigint)
  RETURNS record
  LANGUAGE plpgsql
@@ -775,8 +879,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(17484, 6); -- one maker at a time: two would collide on the name
     FOR i IN 0 .. ahead LOOP
         leaf := 'events_' || to_char(month, 'YYYY_MM');
-        IF to_regclass('ledger.' || leaf) IS NULL THEN
-            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)', leaf);
+        IF to_regclass('ledger.' || leaf) IS NULL AND to_regclass('archive.' || leaf) IS NULL THEN
+            -- The bounds as a constraint too: with it the partition can be detached and attached again without being read.
+            EXECUTE format('CREATE TABLE ledger.%I (LIKE ledger.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE,
+                CONSTRAINT events_month CHECK (recorded_at >= %L AND recorded_at < %L))', leaf, month, month + interval '1 month');
             PERFORM ledger.protect(('ledger.' || leaf)::regclass);
             EXECUTE format('ALTER TABLE ledger.events ATTACH PARTITION ledger.%I FOR VALUES FROM (%L) TO (%L)',
                 leaf, month, month + interval '1 month');
@@ -816,6 +922,7 @@ DECLARE
     column_kind ALIAS FOR $2;
     column_type ALIAS FOR $3;
     private     ALIAS FOR $6;
+    of_events   regclass;
     drawn       bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(17484, 6); -- one change of the shape of the events at a time, new partitions included
@@ -841,12 +948,15 @@ BEGIN
         PERFORM set_config('lock_timeout', '200ms', true);
         -- Waits for the transactions under way; those that come after wait for us. Then nothing else is waited for.
         LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE archive.events IN ACCESS EXCLUSIVE MODE; -- of months that were detached
         -- Without a default, and with a check that isn't tried on the rows there are: none is read or written.
-        EXECUTE format('ALTER TABLE ledger.events ADD COLUMN %I %s %s', column_name, column_type,
-            CASE WHEN column_type = 'text' THEN 'COLLATE "C"' END);
-        IF column_type = 'numeric' THEN
-            EXECUTE format('ALTER TABLE ledger.events ADD CHECK (%1$I > -1e38 AND %1$I < 1e38) NOT VALID', column_name);
-        END IF;
+        FOREACH of_events IN ARRAY ARRAY['ledger.events'::regclass, 'archive.events'::regclass] LOOP
+            EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s %s', of_events, column_name, column_type,
+                CASE WHEN column_type = 'text' THEN 'COLLATE "C"' END);
+            IF column_type = 'numeric' THEN
+                EXECUTE format('ALTER TABLE %2$s ADD CONSTRAINT %3$I CHECK (%1$I > -1e38 AND %1$I < 1e38) NOT VALID', column_name, of_events, 'is_' || column_name);
+            END IF;
+        END LOOP;
     END IF;
     SELECT d.positions[1] INTO drawn FROM ledger.draw(1) d;
     INSERT INTO ledger.columns (name, kind, type, description, owner, pii, describes, position, declared_by)
@@ -878,6 +988,62 @@ BEGIN
     PERFORM set_config('lock_timeout', '200ms', true);
     EXECUTE format('CREATE INDEX ON ONLY ledger.events (%1$I) WHERE %1$I IS NOT NULL', column_name);
     INSERT INTO ledger.column_indexes (name, declared_by) VALUES (column_name, $2);
+    RETURN true;
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.detach_month(month date, moved_by text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+ SET "TimeZone" TO 'UTC'
+AS $function$
+DECLARE
+    leaf  text := 'events_' || to_char($1, 'YYYY_MM');
+    copy  ledger.archives;
+    first bigint;
+    last  bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(17484, 6); -- one change of the shape of the events at a time, as in declare_column
+    IF $1 <> date_trunc('month', $1) THEN
+        RAISE EXCEPTION '% is not the first day of a month', $1 USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF to_regclass('archive.' || leaf) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF to_regclass('ledger.' || leaf) IS NULL THEN
+        RAISE EXCEPTION 'there is no partition for %', to_char($1, 'YYYY-MM') USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF $1 + interval '2 months' > date_trunc('month', clock_timestamp()) THEN
+        RAISE EXCEPTION 'the partition of % is still in use: this month and the one before are never detached', to_char($1, 'YYYY-MM')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT * INTO copy FROM ledger.archives a WHERE a.month = $1 ORDER BY a.n DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no copy of % is recorded: archive it first', to_char($1, 'YYYY-MM') USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    EXECUTE format('SELECT min(position), max(position) FROM ledger.%I', leaf) INTO first, last;
+    IF (first, last) IS DISTINCT FROM (copy.first_position, copy.last_position)
+        OR last > (SELECT max(s.last_position) FROM ledger.seals s) THEN
+        RAISE EXCEPTION 'the partition of % has the positions % to %, its copy those of % to %, and all of them must be sealed',
+            to_char($1, 'YYYY-MM'), first, last, copy.first_position, copy.last_position USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = ('ledger.' || leaf)::regclass AND c.conname = 'events_month' AND c.convalidated) THEN
+        RAISE EXCEPTION 'the partition of % has no constraint events_month that bounds recorded_at: moving it would read all of it while everybody waits',
+            to_char($1, 'YYYY-MM') USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '200ms', true);
+    -- Waits for the transactions under way; those that come after wait for us. Always in this order: events, then archive.
+    LOCK TABLE ONLY ledger.events IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY archive.events IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('ALTER TABLE ledger.events DETACH PARTITION ledger.%I', leaf);
+    EXECUTE format('ALTER TABLE ledger.%I SET SCHEMA archive', leaf);
+    EXECUTE format('REVOKE INSERT ON archive.%I FROM deltaledger_app', leaf);
+    EXECUTE format('ALTER TABLE archive.events ATTACH PARTITION archive.%I FOR VALUES FROM (%L) TO (%L)',
+        leaf, $1::timestamptz, $1 + interval '1 month');
+    INSERT INTO ledger.detachments (month, detached, archive, moved_by) VALUES ($1, true, copy.n, $2);
     RETURN true;
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.draw(n integer, OUT positions bigint[], OUT recorded_at timestamp with time zone, OUT declared bigint)
@@ -935,7 +1101,7 @@ BEGIN
         WHERE c.n > after_n AND (s.scope <> 'event' OR c.event_key = ledger.event_key(s.source, s.event_id))
         ORDER BY c.n
         LIMIT most) w
-    LEFT JOIN ledger.events e ON e.position = w.existing_position AND e.recorded_at = w.existing_recorded_at;
+    LEFT JOIN ledger.every_event e ON e.position = w.existing_position AND e.recorded_at = w.existing_recorded_at;
     INSERT INTO ledger.erased_conflicts (conflict, erasure, pii, payload)
     SELECT p.conflict, which, (SELECT array_agg(k ORDER BY k COLLATE "C") FROM jsonb_object_keys(p.pii) k), p.payload IS NOT NULL
     FROM ledger.conflict_private p
@@ -963,7 +1129,7 @@ BEGIN
         INTO looked, found, last_time, last_position
         FROM (
             SELECT e.position, e.occurred_at
-            FROM ledger.events e
+            FROM ledger.every_event e
             WHERE e.account = s.account AND e.occurred_at >= after_time AND (e.occurred_at > after_time OR e.position > after_position)
             ORDER BY e.occurred_at, e.position
             LIMIT most) w;
@@ -982,7 +1148,7 @@ BEGIN
             WHERE p.position > after_position
             ORDER BY p.position
             LIMIT most) w
-        LEFT JOIN ledger.events e ON e.position = w.position AND e.recorded_at = w.recorded_at;
+        LEFT JOIN ledger.every_event e ON e.position = w.position AND e.recorded_at = w.recorded_at;
     END IF;
     INSERT INTO ledger.erased (position, recorded_at, erasure, pii, payload)
     SELECT p.position, p.recorded_at, which, (SELECT array_agg(k ORDER BY k COLLATE "C") FROM jsonb_object_keys(p.pii) k), p.payload IS NOT NULL
@@ -1076,6 +1242,7 @@ AS $function$
 DECLARE
     shown text;
 BEGIN
+    PERFORM ledger.show_every_event();
     SELECT string_agg(CASE
             WHEN c.kind <> 'dimension' THEN format(', e.%I', c.name)
             WHEN c.type = 'text' THEN format(', COALESCE(e.%1$I, e.dimensions ->> %1$L) COLLATE "C" AS %1$I', c.name)
@@ -1087,7 +1254,22 @@ BEGIN
     EXECUTE 'CREATE OR REPLACE VIEW ledger.events_v2 AS
         SELECT e.position, e.recorded_at, e.occurred_at, e.business_date, e.source, e.event_id, e.stream, e.seqn, e.type, e.kind,
                e.account, e.currency, e.amount, e.quantity, e.dimensions, e.corrects, e.reason, e.reference, e.maker, e.caused_by'
-        || COALESCE(shown, '') || ' FROM ledger.events e';
+        || COALESCE(shown, '') || ' FROM ledger.every_event e';
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.show_every_event()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    stored text;
+BEGIN
+    SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum)
+    INTO stored
+    FROM pg_attribute a
+    WHERE a.attrelid = 'ledger.events'::regclass AND a.attnum > 0 AND NOT a.attisdropped;
+    EXECUTE format('CREATE OR REPLACE VIEW ledger.every_event WITH (security_invoker = true) AS
+        SELECT %1$s FROM ledger.events UNION ALL SELECT %1$s FROM archive.events', stored);
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.summarize_keys()
  RETURNS integer
@@ -1112,9 +1294,11 @@ RETURN CASE WHEN ($1 ~ '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$'::t
 SEQUENCE billing.close_runs_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE billing.terms_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE export.exports_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.archives_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.completeness_filled_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.conflict_private_conflict_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.dead_letters_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.detachments_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.erasures_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.migrations_id_seq AS integer INCREMENT 1 CACHE 1;
 SEQUENCE ledger.position_seq AS bigint INCREMENT 1 CACHE 1;
@@ -1135,6 +1319,7 @@ GRANT USAGE ON SCHEMA ledger TO deltaledger_app;
 GRANT USAGE ON SCHEMA ledger TO deltaledger_private;
 GRANT USAGE ON SCHEMA ledger TO deltaledger_reader;
 GRANT USAGE ON SCHEMA reconcile TO deltaledger_app;
+GRANT SELECT ON archive.events TO deltaledger_app;
 GRANT DELETE, INSERT, SELECT, UPDATE ON billing.accounts TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_failures TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_run_ends TO deltaledger_app;
@@ -1159,6 +1344,8 @@ GRANT INSERT, SELECT ON billing.terms TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.voids TO deltaledger_app;
 GRANT INSERT, SELECT ON export.exports TO deltaledger_app;
 GRANT INSERT, SELECT ON export.freezes TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.archives TO deltaledger_app;
+GRANT EXECUTE ON ledger.attach_month(date,text) TO deltaledger_app;
 GRANT EXECUTE ON ledger.begin_watermark() TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.column_floors TO deltaledger_app;
 GRANT SELECT ON ledger.column_indexes TO deltaledger_app;
@@ -1178,6 +1365,10 @@ GRANT SELECT ON ledger.declarations TO deltaledger_app;
 GRANT EXECUTE ON ledger.declare(text) TO deltaledger_app;
 GRANT EXECUTE ON ledger.declare_column(text,text,text,text,text,boolean,text,text) TO deltaledger_app;
 GRANT EXECUTE ON ledger.declare_index(text,text) TO deltaledger_app;
+GRANT EXECUTE ON ledger.detach_month(date,text) TO deltaledger_app;
+GRANT SELECT ON ledger.detached_months TO deltaledger_app;
+GRANT SELECT ON ledger.detached_months TO deltaledger_reader;
+GRANT SELECT ON ledger.detachments TO deltaledger_app;
 GRANT EXECUTE ON ledger.draw(integer) TO deltaledger_app;
 GRANT EXECUTE ON ledger.end_erasure(bigint) TO deltaledger_app;
 GRANT EXECUTE ON ledger.erase_conflicts(bigint,bigint,integer) TO deltaledger_app;
@@ -1195,6 +1386,7 @@ GRANT SELECT ON ledger.events_v1 TO deltaledger_app;
 GRANT SELECT ON ledger.events_v1 TO deltaledger_reader;
 GRANT SELECT ON ledger.events_v2 TO deltaledger_app;
 GRANT SELECT ON ledger.events_v2 TO deltaledger_reader;
+GRANT SELECT ON ledger.every_event TO deltaledger_app;
 GRANT INSERT, SELECT, UPDATE ON ledger.offsets TO deltaledger_app;
 GRANT SELECT ON ledger.position_seq TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.private TO deltaledger_app;

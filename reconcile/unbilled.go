@@ -70,17 +70,17 @@ WITH passed AS (
 ), candidate AS (
     SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
     FROM wanted w
-    JOIN ledger.events e ON e.account = w.account AND e.occurred_at >= w.closed_then AND e.position <= $5
+    JOIN ledger.every_event e ON e.account = w.account AND e.occurred_at >= w.closed_then AND e.position <= $5
   UNION ALL
     SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
     FROM wanted w
-    JOIN ledger.events e ON e.account = w.account AND e.occurred_at < w.closed_then
+    JOIN ledger.every_event e ON e.account = w.account AND e.occurred_at < w.closed_then
                         AND e.position > w.looked AND e.position <= $5 AND e.recorded_at >= $6
   UNION ALL
     SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
     FROM wanted w
     JOIN billing.late_events n ON n.account = w.account AND n.position <= w.looked
-    JOIN ledger.events e ON e.position = n.position AND e.recorded_at = n.recorded_at AND e.occurred_at < w.closed_then
+    JOIN ledger.every_event e ON e.position = n.position AND e.recorded_at = n.recorded_at AND e.occurred_at < w.closed_then
 ), unpinned AS (
     SELECT c.*, closer.first, closer.last
     FROM candidate c
@@ -122,13 +122,13 @@ SELECT x.account, x.currency, COALESCE(sum(x.booked), 0), COALESCE(sum(x.billed)
 FROM (
     SELECT w.account, e.currency, e.amount AS booked, NULL::numeric AS billed
     FROM wanted w
-    JOIN ledger.events e ON e.account = w.account AND e.position > w.looked AND e.position <= $3 AND e.recorded_at >= $4
+    JOIN ledger.every_event e ON e.account = w.account AND e.position > w.looked AND e.position <= $3 AND e.recorded_at >= $4
   UNION ALL
     SELECT w.account, e.currency, NULL, e.amount
     FROM wanted w
     JOIN billing.invoices i ON i.account = w.account AND i.position > w.looked AND i.position <= $3
     JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id AND p.replaces IS NULL
-    JOIN ledger.events e ON e.position = p.position AND e.recorded_at = p.recorded_at
+    JOIN ledger.every_event e ON e.position = p.position AND e.recorded_at = p.recorded_at
 ) x
 GROUP BY x.account, x.currency`
 
