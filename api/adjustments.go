@@ -116,14 +116,11 @@ func (in *intake) settled(ctx context.Context, items []wire.Item) (*recordEvents
 
 // withMeasures adds to options which measures are declared.
 func (s *server) withMeasures(ctx context.Context, o wire.Options) (wire.Options, error) {
-	catalogue, err := s.ledger.Catalogue(ctx)
+	measures, err := s.ledger.DeclaredMeasures(ctx)
 	if err != nil {
 		return o, err
 	}
-	o.Measures = func(name string) bool {
-		c, ok := catalogue.Column(name)
-		return ok && c.Measure() && !c.BuiltIn
-	}
+	o.Measures = measures
 	return o, nil
 }
 

@@ -174,6 +174,11 @@ func (s *server) routes() {
 	route(s, "GET /v1/erasures", listErasuresDoc(), s.listErasures)
 	route(s, "POST /v1/erasures", eraseDoc(), s.erase)
 
+	route(s, "GET /v1/schema", listColumnsDoc(), s.listColumns)
+	route(s, "POST /v1/schema/columns", addColumnDoc(), s.addColumn)
+	route(s, "GET /v1/types", listTypesDoc(), s.listTypes)
+	route(s, "POST /v1/types", declareTypeDoc(), s.declareType)
+
 	route(s, "GET /v1/terms", getTermsDoc(), s.getTerms)
 	route(s, "POST /v1/terms", setTermsDoc(), s.setTerms)
 	route(s, "GET /v1/accounts/{account}/terms", getAccountTermsDoc(), s.getAccountTerms)

@@ -26,6 +26,7 @@ func description(version string) huma.Config {
 			Tags: []*huma.Tag{
 				{Name: tagRecord, Description: "Send events and adjustments. Each is recorded once, however often it is sent."},
 				{Name: tagRead, Description: "Look at events: one, many, a whole stream, or their sums. Every answer says as of which watermark it is true, and can be had again for that watermark."},
+				{Name: tagSchema, Description: "What events hold: columns that were declared, and types with their rules."},
 				{Name: tagBill, Description: "Terms, the closing of cycles, invoices."},
 				{Name: tagCheck, Description: "Find what is wrong, and heal what is late."},
 				{Name: tagExport, Description: "Files of business months, which never change once they are frozen."},
@@ -44,6 +45,7 @@ func description(version string) huma.Config {
 const (
 	tagRecord  = "Record"
 	tagRead    = "Read"
+	tagSchema  = "Schema"
 	tagBill    = "Bill"
 	tagCheck   = "Check"
 	tagExport  = "Export"

@@ -33,6 +33,7 @@ type declareSourceIn struct {
 		Name      string `json:"name" minLength:"1" maxLength:"64" example:"orders" doc:"The source, as its events name it"`
 		Numbering string `json:"numbering" required:"false" enum:"stream,source,none" default:"stream" doc:"What seqn counts: each stream for itself, all events of the source, or nothing: its events have no numbers"`
 		States    bool   `json:"states" required:"false" doc:"The source sends states: absolute values, which the ledger turns into changes. Can't be withdrawn"`
+		Strict    *bool  `json:"strict" required:"false" doc:"Take only events of declared types; false: an unknown type is recorded and becomes a finding. Left out: as it is, false for a new source"`
 		By        string `json:"by" required:"false" default:"api" maxLength:"1024" example:"jane.doe" doc:"Who declares it"`
 	}
 }
@@ -41,7 +42,11 @@ type declareSourceOut struct{ Body ledger.Source }
 
 func (s *server) declareSource(ctx context.Context, in *declareSourceIn) (*declareSourceOut, error) {
 	b := in.Body
-	if err := s.ledger.DeclareSource(ctx, ledger.Source{Name: b.Name, Numbering: b.Numbering, States: b.States, By: b.By}); err != nil {
+	strict, err := s.ledger.StrictOr(ctx, b.Name, b.Strict)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.ledger.DeclareSource(ctx, ledger.Source{Name: b.Name, Numbering: b.Numbering, States: b.States, Strict: strict, By: b.By}); err != nil {
 		return nil, err
 	}
 	declared, err := s.ledger.SourceOf(ctx, b.Name)

@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -134,7 +136,7 @@ func (d *declarations) check(e *Event) *FieldError {
 }
 
 func (d *declarations) checkMeasure(field string, m Measure) *FieldError {
-	if c, ok := d.catalogue.Column(m.Name); !ok || !c.Measure() || c.BuiltIn {
+	if !d.measure(m.Name) {
 		return Invalid(field+"."+shown(m.Name), m.Value.String(), RuleUndeclared(m.Name))
 	}
 	return nil
@@ -149,4 +151,38 @@ func declareTx(ctx context.Context, tx pgx.Tx, what string) error {
 		return fmt.Errorf("note the declaration: %w", err)
 	}
 	return nil
+}
+
+// measuresTTL bounds how often a decoder that meets unknown measures makes the declarations be read again.
+const measuresTTL = time.Second
+
+// DeclaredMeasures tells decoders which measures are declared, besides amount and quantity. It notices those that are
+// declared while a long input is decoded, within a second. Several goroutines may call it.
+func (l *Ledger) DeclaredMeasures(ctx context.Context) (func(name string) bool, error) {
+	d, err := l.declared(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var readAt time.Time
+	return func(name string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if d.measure(name) {
+			return true
+		}
+		if now := l.now(); now.Sub(readAt) > measuresTTL || now.Before(readAt) {
+			readAt = now
+			if fresh, err := l.renewed(ctx, d); err == nil { // else the input is judged by what is known
+				d = fresh
+			}
+		}
+		return d.measure(name)
+	}, nil
+}
+
+// measure reports whether name is a declared measure.
+func (d *declarations) measure(name string) bool {
+	c, ok := d.catalogue.Column(name)
+	return ok && c.Measure() && !c.BuiltIn
 }

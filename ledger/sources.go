@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -158,4 +159,16 @@ func (l *Ledger) Sources(ctx context.Context) ([]Source, error) {
 		sources[i].DeclaredAt = sources[i].DeclaredAt.UTC()
 	}
 	return sources, nil
+}
+
+// StrictOr is whether a source is to be strict: as asked, or, if nothing is asked, as it is declared now.
+func (l *Ledger) StrictOr(ctx context.Context, name string, asked *bool) (bool, error) {
+	if asked != nil {
+		return *asked, nil
+	}
+	s, err := l.SourceOf(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return s.Strict, err
 }
