@@ -101,7 +101,11 @@ func (c Column) same(d Column) bool {
 
 // definition shows what a declaration says, for comparison with another.
 func (c Column) definition() string {
-	return fmt.Sprintf("%s of type %s, describes %s, pii %t, owner %q, description %q", c.Kind, c.Type, c.Describes, c.PII, c.Owner, c.Description)
+	sent := map[string]string{"bigint": "int", "boolean": "bool"}[c.Type]
+	if sent == "" {
+		sent = c.Type
+	}
+	return fmt.Sprintf("%s of type %s, describes %s, pii %t, owner %q, description %q", c.Kind, sent, c.Describes, c.PII, c.Owner, c.Description)
 }
 
 // DefaultPatience is how long AddColumn tries to get between the others who use the events.

@@ -71,11 +71,11 @@ func (c *adjustCmd) Run(ctx context.Context, s *session) error {
 
 // record records all items or none.
 func (c *adjustCmd) record(ctx context.Context, s *session, l *ledger.Ledger, items []json.RawMessage, p *problems) (sum wire.Summary, err error) {
-	catalogue, err := l.Catalogue(ctx)
+	measures, err := l.DeclaredMeasures(ctx)
 	if err != nil {
 		return sum, err
 	}
-	o := wire.Options{Measures: declared(catalogue)}
+	o := wire.Options{Measures: measures}
 	events := make([]ledger.Event, len(items))
 	for i, item := range items {
 		e, bad := wire.Adjustment(item, o, c.Maker)
@@ -127,14 +127,6 @@ func (c *adjustCmd) append(ctx context.Context, l *ledger.Ledger, events []ledge
 		}
 	}
 	return nil
-}
-
-// declared tells which measures the operator declared.
-func declared(c ledger.Catalogue) func(string) bool {
-	return func(name string) bool {
-		column, ok := c.Column(name)
-		return ok && column.Measure() && !column.BuiltIn
-	}
 }
 
 // splitJSON is one JSON value, the elements of one array, or one value after the other.

@@ -22,6 +22,8 @@ type app struct {
 	server *embedded.Server // nil with a database URL
 	pool   *pgxpool.Pool
 
+	ownerURL string // of the database, for what only deltaledger_owner may do
+
 	ledger     *ledger.Ledger
 	billing    *billing.Billing
 	exporter   *export.Exporter
@@ -41,6 +43,7 @@ func openApp(ctx context.Context, s *session) (a *app, err error) {
 		}
 	}()
 	address := s.DatabaseURL
+	a.ownerURL = address
 	if address == "" {
 		if a.server, err = openServer(ctx, s, nil); err != nil {
 			return a, err
@@ -48,6 +51,7 @@ func openApp(ctx context.Context, s *session) (a *app, err error) {
 		a.closers = append(a.closers, a.server.Close)
 		a.watch(ctx, s)
 		address = a.server.RoleURL(embedded.App, database)
+		a.ownerURL = a.server.RoleURL(embedded.Owner, database)
 	}
 	if err = a.join(ctx, s, address); err != nil {
 		return a, err

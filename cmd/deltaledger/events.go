@@ -62,9 +62,13 @@ func rowTable(rows []ledger.Row) table {
 		number("position"), text("occurred_at"), text("recorded_at"), text("source"), text("id"), text("stream"), number("seqn"),
 		text("type"), text("account"), number("amount"), text("currency"), number("quantity"), text("kind"), text("dimensions"), text("erased"),
 	}}
+	measures := measuresOf(rows)
+	for _, name := range measures {
+		t.columns = append(t.columns, number(name))
+	}
 	for _, r := range rows {
-		t.add(fmt.Sprint(r.Position), stamp(r.OccurredAt), stamp(r.RecordedAt), r.Source, r.ID, r.Stream, or(r.Seqn),
-			r.Type, r.Account, r.Amount.String(), r.Currency, r.Quantity.String(), string(r.Kind), string(r.Dimensions), erasedShort(r.Erased))
+		t.add(append([]string{fmt.Sprint(r.Position), stamp(r.OccurredAt), stamp(r.RecordedAt), r.Source, r.ID, r.Stream, or(r.Seqn),
+			r.Type, r.Account, r.Amount.String(), r.Currency, r.Quantity.String(), string(r.Kind), string(r.Dimensions), erasedShort(r.Erased)}, cellsOf(r, measures)...)...)
 	}
 	return t
 }
@@ -82,6 +86,26 @@ func erasedLong(e *ledger.Erased) string {
 		return ""
 	}
 	return erasedNote(e) + ", by " + e.By
+}
+
+// measuresOf are the declared measures that any of the rows has, by name.
+func measuresOf(rows []ledger.Row) []string {
+	all := map[string]bool{}
+	for _, r := range rows {
+		for name := range r.Measures {
+			all[name] = true
+		}
+	}
+	return sortedKeys(all)
+}
+
+// cellsOf are the values of a row for these measures.
+func cellsOf(r ledger.Row, measures []string) []string {
+	cells := make([]string, len(measures))
+	for i, name := range measures {
+		cells[i] = r.Measures[name].String()
+	}
+	return cells
 }
 
 type eventsShowCmd struct {

@@ -59,12 +59,12 @@ func (c *ingestCmd) Run(ctx context.Context, s *session) error {
 	}
 	var sum wire.Summary
 	err = withApp(ctx, s, func(a *app) error {
-		catalogue, err := a.ledger.Catalogue(ctx)
+		measures, err := a.ledger.DeclaredMeasures(ctx)
 		if err != nil {
 			return err
 		}
 		for _, in := range inputs {
-			part, err := c.one(ctx, s, a.ledger, in, format, declared(catalogue), problems)
+			part, err := c.one(ctx, s, a.ledger, in, format, measures, problems)
 			sum.Add(part)
 			if err != nil && !errors.Is(err, ledger.ErrAtomic) {
 				s.warn("before it failed %d events were recorded, and %d were there already; the same command may be run again, and records none of them twice", sum.Recorded, sum.Duplicate)

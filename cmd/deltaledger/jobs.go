@@ -26,6 +26,7 @@ func serviceJobs(a *app, log *slog.Logger) []job {
 	return []job{
 		// Twelve months ahead, so that a service that fails at it for months still has somewhere to record.
 		{"make the partitions of the coming months", 24 * time.Hour, func(ctx context.Context) error { return makePartitions(ctx, a, log) }},
+		{"build declared indexes", time.Minute, (&indexer{app: a, log: log}).do},
 		// So that an instant asked for later finds a watermark near it. While nothing is recorded there is none.
 		{"take a watermark", time.Second, func(ctx context.Context) error {
 			_, err := a.ledger.Current(ctx)

@@ -22,6 +22,8 @@ type root struct {
 	Stream       streamCmd       `cmd:"" help:"Show the history of one stream, such as an order, as it was known at any time."`
 	Aggregate    aggregateCmd    `cmd:"" help:"Sum measures by dimensions and dates."`
 	Sources      sourcesCmd      `cmd:"" help:"Declare how upstream sources number their events."`
+	Schema       schemaCmd       `cmd:"" help:"Declare measures and dimensions, and show what there is."`
+	Types        typesCmd        `cmd:"" help:"Declare what events of a type must hold."`
 	Completeness completenessCmd `cmd:"" help:"Say how far the sources have arrived without gaps, and whether a month is complete."`
 	Conflicts    conflictsCmd    `cmd:"" help:"List, show and decide what arrived under an identity that other content has."`
 	Erase        eraseCmd        `cmd:"" help:"Erase private content for ever, with a record of who and why."`

@@ -16,13 +16,18 @@ type sourcesDeclareCmd struct {
 	Name      string `arg:"" help:"Name of the source."`
 	States    bool   `help:"The source sends states: absolute values that the ledger turns into deltas."`
 	Numbering string `default:"stream" help:"What its sequence numbers count: stream, source or none (${default})."`
+	Strict    *bool  `negatable:"open" help:"Take only events whose type is declared; --open: record an unknown type, which becomes a finding. Without either it stays as it is, at first open."`
 	By        string `placeholder:"NAME" help:"Who declares it; without it the user of the system."`
 }
 
 // Run declares a source.
 func (c *sourcesDeclareCmd) Run(ctx context.Context, s *session) error {
 	return withApp(ctx, s, func(a *app) error {
-		err := a.ledger.DeclareSource(ctx, ledger.Source{Name: c.Name, States: c.States, Numbering: c.Numbering, By: s.user(c.By)})
+		strict, err := a.ledger.StrictOr(ctx, c.Name, c.Strict)
+		if err != nil {
+			return err
+		}
+		err = a.ledger.DeclareSource(ctx, ledger.Source{Name: c.Name, States: c.States, Numbering: c.Numbering, Strict: strict, By: s.user(c.By)})
 		if err != nil {
 			return err
 		}
@@ -48,9 +53,9 @@ func (sourcesListCmd) Run(ctx context.Context, s *session) error {
 }
 
 func sourceTable(list ...ledger.Source) table {
-	t := table{columns: []column{text("name"), text("states"), text("numbering"), text("declared_by"), text("declared_at")}}
+	t := table{columns: []column{text("name"), text("states"), text("numbering"), text("strict"), text("declared_by"), text("declared_at")}}
 	for _, d := range list {
-		t.add(d.Name, strconv.FormatBool(d.States), d.Numbering, d.By, stamp(d.DeclaredAt))
+		t.add(d.Name, strconv.FormatBool(d.States), d.Numbering, strconv.FormatBool(d.Strict), d.By, stamp(d.DeclaredAt))
 	}
 	return t
 }

@@ -51,10 +51,18 @@ func streamTable(v ledger.StreamView) table {
 		number("seqn"), text("id"), text("type"), text("account"), text("occurred_at"), text("recorded_at"), number("amount"),
 		text("currency"), number("quantity"), text("running"), text("billed"), text("remark"), number("position"),
 	}}
+	rows := make([]ledger.Row, len(v.Entries))
+	for i, e := range v.Entries {
+		rows[i] = e.Event
+	}
+	measures := measuresOf(rows)
+	for _, name := range measures {
+		t.columns = append(t.columns, number(name))
+	}
 	for _, e := range v.Entries {
 		r := e.Event
-		t.add(or(r.Seqn), r.ID, r.Type, r.Account, stamp(r.OccurredAt), stamp(r.RecordedAt), r.Amount.String(),
-			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e), fmt.Sprint(r.Position))
+		t.add(append([]string{or(r.Seqn), r.ID, r.Type, r.Account, stamp(r.OccurredAt), stamp(r.RecordedAt), r.Amount.String(),
+			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e), fmt.Sprint(r.Position)}, cellsOf(r, measures)...)...)
 	}
 	t.note = fmt.Sprintf("%s, total %s, %s", plural(len(v.Entries), "event"), totals(v.Totals), asOfNote(v.AsOf))
 	if len(v.Entries) == 0 {
