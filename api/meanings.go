@@ -131,7 +131,7 @@ func meanings() map[string]map[string]string {
 			"built_in":    "false: declared by the operator",
 			"since":       "When it was declared (UTC)",
 			"declared_by": "Who declared it",
-			"position":    "Of the declaration: an answer as of an older one doesn't know the column",
+			"position":    "Of the declaration: every event with a value in the column has a higher one",
 			"indexed":     "It has an index, which may still be being built",
 		},
 		"Filled": {
@@ -145,10 +145,10 @@ func meanings() map[string]map[string]string {
 			"built_in":    "false: declared by the operator",
 			"since":       "When it was declared (UTC)",
 			"declared_by": "Who declared it",
-			"position":    "Of the declaration: an answer as of an older one doesn't know the column",
+			"position":    "Of the declaration: every event with a value in the column has a higher one",
 			"indexed":     "It has an index, which may still be being built",
-			"filled":  "Of the sampled events, those that have a value",
-			"sampled": "The newest events, at most 10,000",
+			"filled":      "Of the sampled events, those that have a value",
+			"sampled":     "The newest events, at most 10,000",
 		},
 		"Type": {
 			"version":             "From 1; the newest is in force",

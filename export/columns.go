@@ -34,7 +34,10 @@ const (
 type column struct {
 	name    string
 	kind    kind
-	measure bool // summed in the manifest
+	measure bool   // summed in the manifest
+	of      string // SQL function that makes a value of a dimension's text; empty for a text. Meaningless unless declared
+	// declared says that it is a declared dimension: events recorded before its declaration hold it among the others.
+	declared bool
 }
 
 // The columns of format version 1, in order; the declared ones stand between leading and trailing. The
@@ -124,14 +127,22 @@ func declaredColumn(name, role, sqlType string) (column, error) {
 	if !ok {
 		return column{}, fmt.Errorf("the declared column %q has the type %s, which no file can show: %w", name, sqlType, ledger.ErrCorrupt)
 	}
-	return column{name: name, kind: k, measure: role != "dimension"}, nil
+	c := column{name: name, kind: k, measure: role != "dimension", declared: role == "dimension"}
+	if c.declared && k != kindText {
+		c.of = "ledger." + pgx.Identifier{sqlType + "_of"}.Sanitize()
+	}
+	return c, nil
 }
 
-// selectList names the columns for a query; the catalogue is where they come from.
+// selectList names the columns for a query; the catalogue is where they come from. Their names hold nothing that would
+// have to be escaped in a text.
 func selectList(columns []column) string {
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = pgx.Identifier{c.name}.Sanitize()
+		if c.declared {
+			names[i] = "COALESCE(" + names[i] + ", " + c.of + "(dimensions ->> '" + strings.ReplaceAll(c.name, "'", "''") + "'))"
+		}
 	}
 	return strings.Join(names, ", ")
 }

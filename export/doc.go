@@ -30,7 +30,9 @@
 //
 // The format (version 1): RFC 4180 with LF, UTF-8, a header, one line for each event in order of
 // position. Plain decimals without exponent and trailing zeros; times in UTC with microseconds; dates as
-// YYYY-MM-DD. An absent value is an empty cell, an empty text is "" in quotes. No private content.
+// YYYY-MM-DD. A column that was declared before the freeze is in the file, and those declared later are in later files;
+// of an event recorded before a dimension was declared it shows what the event holds under its name, if that is of the
+// declared type, and the cell of dimensions holds it as it was sent. An absent value is an empty cell, an empty text is "" in quotes. No private content.
 // A cell of a text column that begins with = + - @ TAB CR or ' gets a ' in front, so that no spreadsheet
 // takes it for a formula: to read it back, take one ' off a text cell that begins with one. Cells of
 // numbers, dates, times, booleans and UUIDs are never touched.

@@ -200,6 +200,46 @@ func TestDeclaredColumns(t *testing.T) {
 	}
 }
 
+// A file has the columns that were declared before its freeze, filled for events from before the declaration too; a
+// file frozen before stays byte for byte what it was.
+func TestFilesOfDeclaredDimensions(t *testing.T) {
+	t.Parallel()
+	ctx, d := t.Context(), newDesk(t)
+	add := func(id, day, dimensions string) {
+		t.Helper()
+		at, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := d.ledger.Append(ctx, []ledger.Event{{
+			ID: id, Source: "shop", Stream: "s" + id, Seqn: 1, HasSeqn: true, Type: "sold", Account: "acme", Currency: "USD", OccurredAt: at, Dimensions: []byte(dimensions),
+		}})
+		if err != nil || out[0].Status != ledger.Recorded {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	add("1", "2025-11-10", `{"level":-7}`)
+	d.freeze(t, "2025-11")
+	before, manifest := d.frozen(t, "2025-11")
+	add("2", "2025-12-10", `{"level":"-7","paid_on":"2025-12-01","partner":"=p"}`)
+	add("3", "2025-12-10", `{"level":"seven","paid_on":"2025-02-30","partner":5}`)
+	for name, kind := range map[string]string{"level": "int", "paid_on": "date", "partner": "text"} {
+		if _, err := d.ledger.AddColumn(ctx, ledger.Column{Name: name, Kind: "dimension", Type: kind, Description: "d", Owner: "o", By: "b"}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("4", "2025-12-10", `{"level":-7,"paid_on":"2025-12-01","partner":"=p"}`)
+	d.freeze(t, "2025-12")
+	file, later := d.frozen(t, "2025-12")
+	want(t, "level", column(t, file, "level"), []string{"-7", "", "-7"})
+	want(t, "paid_on", column(t, file, "paid_on"), []string{"2025-12-01", "", "2025-12-01"})
+	want(t, "partner", column(t, file, "partner"), []string{"'=p", "5", "'=p"})
+	want(t, "dimensions", column(t, file, "dimensions"), []string{`{"level":"-7","paid_on":"2025-12-01","partner":"=p"}`, `{"level":"seven","paid_on":"2025-02-30","partner":5}`, ""})
+	if again, m := d.frozen(t, "2025-11"); again != before || len(m.Columns) != len(manifest.Columns) || len(later.Columns) != len(m.Columns)+3 {
+		t.Errorf("a declaration changed a frozen file, or isn't in the next one: %v, %v", m.Columns, later.Columns)
+	}
+}
+
 func TestEventsOfSeveralPartitionsComeInOrder(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -28,7 +28,7 @@ type Column struct {
 	BuiltIn     bool      `json:"built_in"`  // false: declared by the operator
 	Since       time.Time `json:"since"`
 	By          string    `json:"declared_by"`        // ledger: built in
-	Position    int64     `json:"position,omitempty"` // an answer as of an older position doesn't know the column; 0: built in
+	Position    int64     `json:"position,omitempty"` // every event with a value in the column has a higher one; 0: built in
 	Indexed     bool      `json:"indexed"`            // has an index of its own, which may still be being built
 
 	floor *int64 // events above it were recorded by writers that knew the column; nil: no such position is known

@@ -47,7 +47,9 @@ func (t *Type) extends(old *Type) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(types)) {
 		now, named := typesNow[name]
-		if !named || slices.ContainsFunc(now, func(s string) bool { return !slices.Contains(types[name], s) && (s != "integer" || !slices.Contains(types[name], "number")) }) {
+		if !named || slices.ContainsFunc(now, func(s string) bool {
+			return !slices.Contains(types[name], s) && (s != "integer" || !slices.Contains(types[name], "number"))
+		}) {
 			return refuse("says that payload.%s is of type %s, which the new one doesn't keep", name, strings.Join(types[name], " or "))
 		}
 	}

@@ -107,8 +107,10 @@ func TestVersionsOfATypeOnlyTighten(t *testing.T) {
 	for name, change := range map[string]func(*ledger.Type){
 		"a dimension dropped": func(d *ledger.Type) { d.RequiredDimensions = []string{"region"} }, "a sign dropped": func(d *ledger.Type) { d.Signs = nil },
 		"a sign turned": func(d *ledger.Type) { d.Signs = map[string]string{"amount": "nonpositive"} }, "the schema dropped": func(d *ledger.Type) { d.Schema = nil },
-		"a property dropped":           func(d *ledger.Type) { d.Schema = json.RawMessage(`{"properties":{"cart":{"type":"string"}}}`) },
-		"a property of another type":   func(d *ledger.Type) { d.Schema = json.RawMessage(`{"required":["cart"],"properties":{"cart":{"type":"boolean"}}}`) },
+		"a property dropped": func(d *ledger.Type) { d.Schema = json.RawMessage(`{"properties":{"cart":{"type":"string"}}}`) },
+		"a property of another type": func(d *ledger.Type) {
+			d.Schema = json.RawMessage(`{"required":["cart"],"properties":{"cart":{"type":"boolean"}}}`)
+		},
 		"a property without its type ": func(d *ledger.Type) { d.Schema = json.RawMessage(`{"required":["cart"]}`) },
 	} {
 		if _, err := l.DeclareType(t.Context(), saleType(keep(change))); !errors.Is(err, ledger.ErrConflict) {

@@ -2,8 +2,8 @@
 
 -- +goose Up
 
--- As of what a column is there: an answer as of a watermark below this position doesn't know it. Null for those
--- built in. Drawn by the transaction that adds the column, so that every value in it has a higher position.
+-- Drawn by the transaction that adds the column, so that every value in it has a higher position: an answer as of a
+-- watermark below it holds none. Null for those built in.
 ALTER TABLE ledger.columns ADD COLUMN position bigint, ADD COLUMN declared_by text NOT NULL DEFAULT 'ledger';
 -- A row without its column would break every reader: only declare_column makes both.
 REVOKE INSERT ON ledger.columns FROM deltaledger_app;
