@@ -28,6 +28,7 @@ type app struct {
 	billing    *billing.Billing
 	exporter   *export.Exporter
 	reconciler *reconcile.Reconciler
+	seals      *ledger.Seals
 
 	closers []func() error
 }
@@ -78,7 +79,15 @@ func (a *app) join(ctx context.Context, s *session, address string) (err error) 
 	if a.reconciler, err = reconcile.New(a.ledger, a.billing, reconcile.Options{Now: s.now}); err != nil {
 		return err
 	}
+	if a.seals, err = ledger.NewSeals(a.ledger, sealedFacts()...); err != nil {
+		return err
+	}
 	return nil
+}
+
+// sealedFacts are the tables besides the events that draw positions.
+func sealedFacts() []ledger.FactTable {
+	return slices.Concat(billing.Facts(), reconcile.Facts(), export.Facts())
 }
 
 // poolSize is enough for a writer and a reader on each processor of a large machine, and small enough for

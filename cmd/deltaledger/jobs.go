@@ -19,22 +19,23 @@ type job struct {
 	name  string
 	every time.Duration
 	do    func(context.Context) error
+	later bool // the first time may take long, or fail, and no service has to wait for it
 }
 
 // serviceJobs are the jobs of a service. They may run in any number of services at once.
 func serviceJobs(a *app, log *slog.Logger) []job {
 	return []job{
 		// Twelve months ahead, so that a service that fails at it for months still has somewhere to record.
-		{"make the partitions of the coming months", 24 * time.Hour, func(ctx context.Context) error { return makePartitions(ctx, a, log) }},
-		{"build declared indexes", time.Minute, (&indexer{app: a, log: log}).do},
+		{name: "make the partitions of the coming months", every: 24 * time.Hour, do: func(ctx context.Context) error { return makePartitions(ctx, a, log) }},
+		{name: "build declared indexes", every: time.Minute, do: (&indexer{app: a, log: log}).do},
 		// So that an instant asked for later finds a watermark near it. While nothing is recorded there is none.
-		{"take a watermark", time.Second, func(ctx context.Context) error {
+		{name: "take a watermark", every: time.Second, do: func(ctx context.Context) error {
 			_, err := a.ledger.Current(ctx)
 			return err
 		}},
 		// Often enough that a question about completeness finds little left to do, and at most for a part of
 		// the time, so that a long way to go leaves the database to others.
-		{"look for missing numbers", 5 * time.Second, func(ctx context.Context) error {
+		{name: "look for missing numbers", every: 5 * time.Second, do: func(ctx context.Context) error {
 			_, err := a.ledger.AdvanceCompleteness(ctx, 2*time.Second)
 			return err
 		}},
@@ -45,6 +46,9 @@ func serviceJobs(a *app, log *slog.Logger) []job {
 // stops the service: it isn't fit to run.
 func startJobs(ctx context.Context, all []job, log *slog.Logger) (*jobs, error) {
 	for _, j := range all {
+		if j.later {
+			continue
+		}
 		if err := j.do(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", j.name, err)
 		}
@@ -61,11 +65,13 @@ func (j job) run(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(j.every)
 	defer tick.Stop()
 	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+	for now := j.later; ; now = false {
+		if !now {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
 		}
 		err := j.do(ctx)
 		switch {

@@ -35,7 +35,13 @@ type root struct {
 	Reconcile reconcileCmd `cmd:"" help:"Find late events and whatever does not tie out, and heal it."`
 	Findings  findingsCmd  `cmd:"" help:"List what reconciliations found wrong, and resolve it."`
 	Export    exportCmd    `cmd:"" help:"Write, compare and check the files of a month."`
-	Verify    verifyCmd    `cmd:"" help:"Prove that no recorded fact was changed."`
+
+	Seal        sealCmd        `cmd:"" help:"Seal everything that is recorded now."`
+	Seals       sealsCmd       `cmd:"" help:"List the seals, newest first."`
+	Verify      verifyCmd      `cmd:"" help:"Prove that no recorded fact was changed."`
+	Checkpoint  checkpointCmd  `cmd:"" help:"Sign the state of the chain of seals, to be kept elsewhere."`
+	Proof       proofCmd       `cmd:"" help:"Write a proof that an event is in the ledger."`
+	VerifyProof verifyProofCmd `cmd:"" help:"Check a proof without a ledger."`
 
 	Serve   serveCmd   `cmd:"" help:"Serve the HTTP API."`
 	Migrate migrateCmd `cmd:"" help:"Make the ledger in its database, or bring it up to date."`

@@ -18,6 +18,7 @@ type serveCmd struct {
 	Addr         string   `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on (${default}); port 0 takes a free one."`
 	UnsafeListen bool     `help:"Listen on an address that other machines reach, although nobody is asked who they are."`
 	Host         []string `placeholder:"NAME,…" help:"Further host names under which requests may come, with --unsafe-listen; without it any."`
+	sealing
 }
 
 // Help is shown below the command's flags.
@@ -33,7 +34,7 @@ const farewell = 30 * time.Second
 
 // Run serves until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, s *session) error {
-	if err := c.checkAddr(ctx); err != nil {
+	if err := errors.Join(c.checkAddr(ctx), c.sealing.check()); err != nil {
 		return err
 	}
 	return withApp(ctx, s, func(a *app) error { return c.serve(ctx, s, a) })
@@ -51,7 +52,7 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
 	}
-	jobs, err := startJobs(ctx, serviceJobs(a, s.log), s.log)
+	jobs, err := startJobs(ctx, append(serviceJobs(a, s.log), c.sealing.jobs(a, s.log)...), s.log)
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
 	}
