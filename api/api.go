@@ -32,6 +32,8 @@ type Config struct {
 	Batcher *ledger.Batcher
 	// Reconciler finds what is wrong and heals what is late.
 	Reconciler *reconcile.Reconciler
+	// Seals lists the chain of seals and proves that events are in it.
+	Seals *ledger.Seals
 
 	// Logger gets one line for each request, and the causes of errors that callers aren't told. Nil:
 	// nothing is logged.
@@ -67,6 +69,7 @@ type server struct {
 	billing     *billing.Billing
 	exporter    *export.Exporter
 	reconciler  *reconcile.Reconciler
+	seals       *ledger.Seals
 	log         *slog.Logger
 	version     string
 	hosts       []string
@@ -90,8 +93,8 @@ type server struct {
 
 // New makes the handler of the whole API. Listen with NewServer, whose timeouts suit it.
 func New(c Config) (http.Handler, error) {
-	if c.Ledger == nil || c.Billing == nil || c.Exporter == nil || c.Reconciler == nil {
-		return nil, fmt.Errorf("new api: Ledger, Billing, Exporter and Reconciler must be given: %w", ledger.ErrInvalid)
+	if c.Ledger == nil || c.Billing == nil || c.Exporter == nil || c.Reconciler == nil || c.Seals == nil {
+		return nil, fmt.Errorf("new api: Ledger, Billing, Exporter, Reconciler and Seals must be given: %w", ledger.ErrInvalid)
 	}
 	s := newServer(c)
 	if err := s.pages(); err != nil {
@@ -102,7 +105,7 @@ func New(c Config) (http.Handler, error) {
 
 func newServer(c Config) *server {
 	s := &server{
-		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, log: c.Logger, version: c.Version,
+		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, seals: c.Seals, log: c.Logger, version: c.Version,
 		now: c.Now, random: c.Random, silence: c.Silence, patience: c.Patience, reading: c.Reading, router: chi.NewRouter(),
 	}
 	if c.Batcher != nil {
@@ -195,6 +198,9 @@ func (s *server) routes() {
 	route(s, "GET /v1/exports/months", listMonthsDoc(), s.listMonths)
 	route(s, "GET /v1/exports/months/{month}.csv", monthCSVDoc(), s.monthCSV)
 	route(s, "GET /v1/exports/months/{month}.json", s.monthManifestDoc(), s.monthManifest)
+
+	route(s, "GET /v1/seals", listSealsDoc(), s.listSeals)
+	route(s, "GET /v1/events/{source}/{id}/proof", proveEventDoc(), s.proveEvent)
 
 	route(s, "GET /healthz", aliveDoc(), s.alive)
 	route(s, "GET /readyz", readyDoc(), s.ready)

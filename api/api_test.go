@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,8 +69,12 @@ func startOn(t testing.TB, now time.Time, change func(*api.Config), pool func(*p
 			t.Error(err)
 		}
 	})
+	seals, err := ledger.NewSeals(s.l, slices.Concat(billing.Facts(), reconcile.Facts(), export.Facts())...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := api.Config{
-		Ledger: s.l, Batcher: batcher, Billing: s.b, Exporter: s.e, Reconciler: reconciler, Version: "test",
+		Ledger: s.l, Batcher: batcher, Billing: s.b, Exporter: s.e, Reconciler: reconciler, Seals: seals, Version: "test",
 		Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
 	if change != nil {

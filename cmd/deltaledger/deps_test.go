@@ -183,6 +183,11 @@ var confinements = []confinement{
 		why: "checkpoints are signed and read in one place",
 	},
 	{
+		dep: "gocloud.dev/...",
+		to:  []string{"deltaledger/cmd/deltaledger", "deltaledger/export"},
+		why: "what goes into buckets is decided where everything is joined, and where files are written",
+	},
+	{
 		dep: "github.com/alecthomas/kong",
 		to:  []string{"deltaledger/cmd/deltaledger"},
 		why: "flags and environment are read once and passed in",

@@ -45,7 +45,7 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 	v := readVersion()
 	batcher := ledger.NewBatcher(a.ledger, ledger.BatcherConfig{})
 	config := api.Config{
-		Ledger: a.ledger, Batcher: batcher, Billing: a.billing, Exporter: a.exporter, Reconciler: a.reconciler,
+		Ledger: a.ledger, Batcher: batcher, Billing: a.billing, Exporter: a.exporter, Reconciler: a.reconciler, Seals: a.seals,
 		Logger: s.log, Version: v.Version, Hosts: c.hosts(), Now: s.now,
 	}
 	handler, err := api.New(config)

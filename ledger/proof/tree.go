@@ -85,7 +85,14 @@ func CheckPath(leaf Hash, index, size int64, path []Hash, root Hash) error {
 	for i := range path {
 		steps[i] = path[i][:]
 	}
-	return merkle.VerifyInclusion(rfc6962.DefaultHasher, uint64(index), uint64(size), leaf[:], steps, root[:])
+	got, err := merkle.RootFromInclusionProof(rfc6962.DefaultHasher, uint64(index), uint64(size), leaf[:], steps)
+	if err != nil {
+		return err
+	}
+	if Hash(got) != root {
+		return fmt.Errorf("the path leads to root %x, not %s", got, root)
+	}
+	return nil
 }
 
 // Frontier is what of a growing tree is needed to add to it: the roots of its complete subtrees, from
