@@ -124,7 +124,8 @@ SELECT COALESCE(pg_sequence_last_value('ledger.position_seq'), 0)`
 const freshness = time.Second
 
 // Current is the watermark that a reader who names none gets: one that covers everything
-// acknowledged until now. If a writer hangs, it is the newest one there is, after a second.
+// acknowledged until now. If a writer hangs, it is the newest one there is, after a second. Readers who
+// ask at the same time share one.
 func (l *Ledger) Current(ctx context.Context) (Watermark, error) {
 	newest, err := l.newest(ctx)
 	if err != nil {
@@ -139,7 +140,7 @@ func (l *Ledger) Current(ctx context.Context) (Watermark, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, freshness)
 	defer cancel()
-	w, err := l.TakeWatermark(bounded)
+	w, err := l.takers.take(bounded, l.TakeWatermark)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil && newest.N > 0 {
 		return newest, nil
 	}
@@ -177,24 +178,28 @@ const sqlDatabaseNow = `SELECT clock_timestamp()`
 
 // AsOf resolves what a caller asks "as of": empty means Current; a whole number a position; anything
 // else an RFC 3339 instant, which means the newest watermark taken at or before it. A position above
-// every watermark and an instant in the future are refused: the answer could still change.
+// every watermark and an instant in the future are refused: the answer could still change. ErrBusy: the
+// clock of the database was set back, and an instant that was past is ahead again.
 func (l *Ledger) AsOf(ctx context.Context, text string) (Watermark, error) {
 	if text == "" {
 		return l.Current(ctx)
 	}
-	if position, err := strconv.ParseInt(text, 10, 64); err == nil {
+	if position, whole, err := parsePosition(text); whole {
+		if err != nil {
+			return Watermark{}, err
+		}
 		return l.asOfPosition(ctx, position)
 	}
-	at, err := time.Parse(time.RFC3339Nano, text)
+	at, err := parseAsOfInstant(text)
 	if err != nil {
-		return Watermark{}, Invalid("as_of", text, "must be a watermark (a position) or an RFC 3339 time with offset, such as 2026-01-31T23:59:59Z")
+		return Watermark{}, err
 	}
 	return l.asOfInstant(ctx, at)
 }
 
 func (l *Ledger) asOfPosition(ctx context.Context, position int64) (Watermark, error) {
-	if position < 0 {
-		return Watermark{}, Invalid("as_of", strconv.FormatInt(position, 10), "must not be negative")
+	if position < 0 { // of a cursor that was made up
+		return Watermark{}, Invalid("as_of", strconv.FormatInt(position, 10), ruleAsOf)
 	}
 	newest, err := l.newest(ctx)
 	if err == nil && newest.Position < position {
@@ -222,7 +227,7 @@ func (l *Ledger) reaching(ctx context.Context, position int64, newest Watermark)
 	if position > last {
 		return newest, nil
 	}
-	return l.TakeWatermark(ctx)
+	return l.takers.take(ctx, l.TakeWatermark)
 }
 
 const sqlWatermarkAtOrAbove = `
@@ -245,8 +250,12 @@ func (l *Ledger) asOfInstant(ctx context.Context, at time.Time) (Watermark, erro
 		return Watermark{}, err
 	}
 	if !newest.TakenAt.After(at) { // another one could still be taken at or before it
-		if _, err := l.TakeWatermark(ctx); err != nil {
+		w, err := l.takers.take(ctx, l.TakeWatermark)
+		if err != nil {
 			return Watermark{}, err
+		}
+		if !w.TakenAt.After(at) {
+			return Watermark{}, fmt.Errorf("as of %s: the clock of the database has not passed it yet: %w", at.UTC().Format(time.RFC3339Nano), ErrBusy)
 		}
 	}
 	return l.oneWatermark(ctx, sqlWatermarkAtOrBefore, at) // none: position 0, an empty ledger
