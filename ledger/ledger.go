@@ -26,7 +26,6 @@ type Ledger struct {
 
 	declarations atomic.Pointer[declarations] // what was read last; nil before the first time
 	settled      atomic.Int64                 // no writer is under way that knows fewer declarations; see awaitDeclared
-	takers       takers                       // readers who wait for a watermark
 	careful      atomic.Int64                 // batches that still go the careful way; see writer.writeOnce
 	step         int64                        // how many events one step of completeness looks at
 	shared       shared                       // watermark that several callers wait for

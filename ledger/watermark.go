@@ -140,7 +140,7 @@ func (l *Ledger) Current(ctx context.Context) (Watermark, error) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, freshness)
 	defer cancel()
-	w, err := l.takers.take(bounded, l.TakeWatermark)
+	w, err := l.ShareWatermark(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil && newest.N > 0 {
 		return newest, nil
 	}
@@ -227,7 +227,7 @@ func (l *Ledger) reaching(ctx context.Context, position int64, newest Watermark)
 	if position > last {
 		return newest, nil
 	}
-	return l.takers.take(ctx, l.TakeWatermark)
+	return l.ShareWatermark(ctx)
 }
 
 const sqlWatermarkAtOrAbove = `
@@ -250,7 +250,7 @@ func (l *Ledger) asOfInstant(ctx context.Context, at time.Time) (Watermark, erro
 		return Watermark{}, err
 	}
 	if !newest.TakenAt.After(at) { // another one could still be taken at or before it
-		w, err := l.takers.take(ctx, l.TakeWatermark)
+		w, err := l.ShareWatermark(ctx)
 		if err != nil {
 			return Watermark{}, err
 		}

@@ -244,3 +244,141 @@ func TestSequenceThatWasSetBackIsNoticed(t *testing.T) {
 		t.Errorf("watermark %+v, %v", w, err)
 	}
 }
+
+// Cuts that look right and are wrong: what is below them can change. It shows that the comparison with a
+// late writer, which watermarks pass, can fail.
+func TestOtherCutsThanWatermarksChange(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, sql string
+		changes   bool
+	}{
+		{"highest position that can be seen", `SELECT max(position) FROM ledger.events`, true},
+		{"last number of the sequence", `SELECT last_value FROM ledger.position_seq`, true},
+		{"wall clock", `SELECT max(position) FROM ledger.events WHERE recorded_at <= clock_timestamp()`, true},
+		{"watermark", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l, db := open(t)
+			appendAll(t, l, sale("before", 1))
+			if _, err := l.TakeWatermark(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			late, err := db.App.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			positions, at, err := ledger.DrawTx(t.Context(), late, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendAll(t, l, sale("above", 1))
+			cut := int64(0)
+			if c.sql != "" {
+				cut = one[int64](t, db, c.sql)
+			} else {
+				w, err := l.Current(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				cut = w.Position
+			}
+			before := one[string](t, db, sqlFingerprint, cut)
+			if _, err := late.Exec(t.Context(), `INSERT INTO ledger.events (position, recorded_at, occurred_at, business_date, source, event_id, type, account, currency, kind, amount)
+				VALUES ($1, $2, $2, '2026-01-15', 'shop', 'late', 'sold', 'acme', 'EUR', 'upstream', 7)`, positions[0], at); err != nil {
+				t.Fatal(err)
+			}
+			if err := late.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if after := one[string](t, db, sqlFingerprint, cut); (after != before) != c.changes {
+				t.Errorf("cut at %d: was %s, is %s", cut, before, after)
+			}
+		})
+	}
+}
+
+// Many readers who ask while a writer hangs wait a second, not for one another, and with one connection
+// between them; and they see what is newest as soon as it has ended.
+func TestManyReadersBesideAWriterThatHangs(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	appendAll(t, l, sale("o1", 1))
+	before, err := l.TakeWatermark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, end := hang(t, db)
+	defer end()
+	appendAll(t, l, sale("o1", 2))
+	began := time.Now()
+	var readers sync.WaitGroup
+	for range 200 {
+		readers.Go(func() {
+			if w, err := l.Current(context.Background()); err != nil || w.N != before.N {
+				t.Errorf("watermark %+v, %v", w, err)
+			}
+		})
+	}
+	readers.Wait()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("200 readers took %v", took)
+	}
+	end()
+	taken := one[int](t, db, `SELECT count(*) FROM ledger.watermarks`)
+	for range 200 {
+		readers.Go(func() {
+			if w, err := l.Current(context.Background()); err != nil || w.Position < 3 {
+				t.Errorf("watermark %+v, %v", w, err)
+			}
+		})
+	}
+	readers.Wait()
+	if more := one[int](t, db, `SELECT count(*) FROM ledger.watermarks`) - taken; more < 1 || more > 3 {
+		t.Errorf("200 readers took %d watermarks", more)
+	}
+}
+
+func TestNoWatermarkIsTakenForNothing(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	appendAll(t, l, sale("o1", 1))
+	for range 20 {
+		if _, err := l.Current(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := one[int](t, db, `SELECT count(*) FROM ledger.watermarks`); n != 1 {
+		t.Errorf("%d watermarks for one event", n)
+	}
+}
+
+func TestAsOfHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	appendAll(t, l, sales("o1", 3)...)
+	if _, err := l.TakeWatermark(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now := one[time.Time](t, db, `SELECT clock_timestamp()`)
+	for _, text := range []string{"0", "3", now.UTC().Format(time.RFC3339), now.Format("2006-01-02T15:04:05.999999999-07:00"), "2026-01-31T23:59:59-05:00"} {
+		if _, err := l.AsOf(t.Context(), text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for text, says := range map[string]string{
+		"+3": "without sign", "-1": "without sign", "03": "zeros", "00": "zeros", " 3": "digits", "3 ": "digits", "3.0": "digits", "1e3": "digits", "0x3": "digits", "٣": "digits",
+		"9223372036854775808": "at most", "99999999999999999999999": "at most",
+		"2026-01-31t23:59:59Z": "upper-case", "2026-01-31T23:59:59z": "upper-case", "2026-01-31 23:59:59Z": "%2B", "2026-01-31T23:59:59": "offset",
+		"2026-01-31T23:59:59 05:00": "%2B", "2026-01-31T3:59:59Z": "RFC 3339", "2026-01-31T23:59:59,5Z": "RFC 3339", "2026-01-31T23:59:59.Z": "RFC 3339",
+		"2026-01-31T23:59:59+24:00": "RFC 3339", "2026-01-31T23:59:59+0500": "RFC 3339", "2026-02-30T00:00:00Z": "calendar", "2026-01-31T24:00:00Z": "calendar",
+		"2026-01-31": "RFC 3339", "now": "RFC 3339", "2026-01-31T23:59:59.1234567890Z": "RFC 3339",
+	} {
+		_, err := l.AsOf(t.Context(), text)
+		var bad *ledger.FieldError
+		if !errors.As(err, &bad) || bad.Field != "as_of" || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

@@ -97,7 +97,7 @@ func (c *adjustCmd) record(ctx context.Context, s *session, l *ledger.Ledger, it
 	if err != nil {
 		return sum, err
 	}
-	w, err := l.TakeWatermark(ctx)
+	w, err := l.Covering(ctx, sum.Recorded)
 	sum.Watermark = w.Position
 	return sum, err
 }

@@ -31,6 +31,7 @@ func TestAnswersAsOfNeverChange(t *testing.T) {
 	t.Parallel()
 	a := newAskers(t)
 	a.must(`{"source":"shop","stream":"hot","id":"first","seqn":1,"type":"sold","account":"acme","occurred_at":"2025-12-03T10:00:00Z","currency":"EUR","amount":"1.10"}`)
+	a.ticks()
 	a.p.must("export", "month", "2025-12", "--out", "frozen", "--freeze")
 	stop := a.keepWriting(3)
 	for round, end := range []func(*lateWriter){
@@ -39,8 +40,25 @@ func TestAnswersAsOfNeverChange(t *testing.T) {
 		a.round(round, end)
 	}
 	stop()
-	if changed := a.again(); changed == 0 && len(a.answers) < 7*2*len(questions("")) {
+	if changed := a.again(); changed == 0 && len(a.answers) < 7*2*len(asOfQuestions("")) {
 		t.Errorf("only %d answers were kept", len(a.answers))
+	}
+}
+
+// ticks fails unless the service takes a watermark by itself for what is recorded, and none for nothing.
+func (a *askers) ticks() {
+	a.t.Helper()
+	conn := a.p.connect(embedded.Superuser)
+	const covered = `SELECT COALESCE(max(position), 0) >= (SELECT max(position) FROM ledger.events) FROM ledger.watermarks`
+	for deadline := time.Now().Add(20 * time.Second); !one[bool](a.t, conn, covered); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			a.t.Fatal("no watermark was taken")
+		}
+	}
+	taken := one[int](a.t, conn, `SELECT count(*) FROM ledger.watermarks`)
+	one[string](a.t, conn, `SELECT pg_sleep(2.5)::text`) // what doesn't happen can only be waited for
+	if n := one[int](a.t, conn, `SELECT count(*) FROM ledger.watermarks`); n != taken {
+		a.t.Errorf("%d watermarks were taken for nothing", n-taken)
 	}
 }
 
@@ -50,6 +68,7 @@ type askers struct {
 	p       *program
 	service *service
 	n       atomic.Int64
+	tokens  chan struct{} // one for each event that may be written beside
 
 	mu      sync.Mutex
 	answers map[string]string // by path
@@ -57,11 +76,21 @@ type askers struct {
 
 func newAskers(t *testing.T) *askers {
 	p := newProgram(t)
-	return &askers{t: t, p: p, service: p.serve(), answers: map[string]string{}}
+	return &askers{t: t, p: p, service: p.serve(), answers: map[string]string{}, tokens: make(chan struct{}, 1000)}
 }
 
-// questions are the paths of everything that is answered as of something.
-func questions(asOf string) []string {
+// let lets n events be written beside.
+func (a *askers) let(n int) {
+	for range n {
+		select {
+		case a.tokens <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// asOfQuestions are the paths of everything that is answered as of something.
+func asOfQuestions(asOf string) []string {
 	q := "as_of=" + url.QueryEscape(asOf)
 	return []string{
 		"/v1/events?limit=200&order=oldest&" + q, "/v1/events?limit=200&where=stream%3Dhot&" + q,
@@ -70,9 +99,9 @@ func questions(asOf string) []string {
 	}
 }
 
-// post records events and reports whether they were acknowledged.
-func (a *askers) post(lines string) bool {
-	response, err := http.Post(a.service.url+"/v1/events", "application/x-ndjson", strings.NewReader(lines))
+// post records an event and reports whether it was acknowledged.
+func (a *askers) post(event string) bool {
+	response, err := http.Post(a.service.url+"/v1/events", "application/json", strings.NewReader(event))
 	if err != nil {
 		return false
 	}
@@ -81,20 +110,25 @@ func (a *askers) post(lines string) bool {
 	return response.StatusCode == http.StatusOK || response.StatusCode == http.StatusCreated
 }
 
-func (a *askers) must(lines string) {
+func (a *askers) must(event string) {
 	a.t.Helper()
-	if !a.post(lines) {
-		a.t.Fatalf("not recorded: %s", lines)
+	if !a.post(event) {
+		a.t.Fatalf("not recorded: %s", event)
 	}
 }
 
-// keepWriting records events of the open and of the frozen month until it is stopped.
+// keepWriting records events of the open and of the frozen month until it is stopped, as many as it is let.
 func (a *askers) keepWriting(writers int) (stop func()) {
 	ctx, cancel := context.WithCancel(a.t.Context())
 	var group sync.WaitGroup
 	for range writers {
 		group.Go(func() {
-			for ctx.Err() == nil {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-a.tokens:
+				}
 				n := a.n.Add(1)
 				a.post(fmt.Sprintf(`{"source":"shop","stream":"s%d","id":"e%d","seqn":1,"type":"sold","account":"a%d","occurred_at":"%s-10T10:00:00Z","currency":"EUR","amount":"%d.01"}`,
 					n, n, n%5, []string{"2025-12", "2026-01"}[n%2], n))
@@ -138,7 +172,7 @@ func (a *askers) try(path string) (string, bool) {
 
 // keep asks everything as of something and keeps the answers.
 func (a *askers) keep(asOf string) {
-	for _, path := range questions(asOf) {
+	for _, path := range asOfQuestions(asOf) {
 		body := a.get(path)
 		a.mu.Lock()
 		a.answers[path] = body
@@ -162,7 +196,9 @@ func (a *askers) again() (changed int) {
 // and asks all that was ever asked again.
 func (a *askers) round(n int, end func(*lateWriter)) {
 	a.t.Helper()
+	a.let(20)
 	late := a.holdBack(n)
+	a.let(20)
 	const above = 20
 	for range above { // above what the late writer has drawn
 		a.must(fmt.Sprintf(`{"source":"shop","stream":"hot","id":"hot%d","type":"sold","account":"acme","seqn":%d,"occurred_at":"2026-01-%02dT10:00:00Z","currency":"EUR","amount":"-3"}`,
@@ -173,8 +209,10 @@ func (a *askers) round(n int, end func(*lateWriter)) {
 	var group sync.WaitGroup
 	group.Go(func() { a.keep(now) }) // can't be answered before the late writer has ended
 	a.keep(before)
+	a.let(20)
 	end(late)
 	group.Wait()
+	a.let(20)
 	a.keep(one[string](a.t, late.super, `SELECT position::text FROM ledger.watermarks ORDER BY n DESC LIMIT 1`))
 	if before == "0" || a.again() > 0 {
 		a.t.Fatalf("round %d: watermark %s", n, before)
