@@ -375,7 +375,7 @@ func (in *intake) settle(items []wire.Item, outcomes []ledger.Outcome) {
 			o, outcomes = outcomes[0], outcomes[1:]
 		}
 		if in.listed {
-			in.answer.Outcomes[i] = LineOutcome{Line: item.Line, Source: item.Event.Source, ID: item.Event.ID, Status: o.Status, Position: o.Position}
+			in.answer.Outcomes[i] = LineOutcome{Line: item.Line, Source: item.Event.Source, ID: o.ShownID(item.Event.ID), Status: o.Status, Position: o.Position}
 		}
 		switch o.Status {
 		case ledger.Recorded:
@@ -391,7 +391,7 @@ func (in *intake) settle(items []wire.Item, outcomes []ledger.Outcome) {
 		}
 		if o.Err != nil {
 			in.note(wire.Problem{
-				Line: item.Line, ID: item.Event.ID, Status: o.Status, Field: o.Err.Field, Value: o.Err.Value,
+				Line: item.Line, ID: o.ShownID(item.Event.ID), Status: o.Status, Field: o.Err.Field, Value: o.Err.Value,
 				Rule: o.Err.Rule, Differs: o.Differs, Position: o.Position,
 			})
 		}

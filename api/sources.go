@@ -30,11 +30,14 @@ func listSourcesDoc() doc {
 
 type declareSourceIn struct {
 	Body struct {
-		Name      string `json:"name" minLength:"1" maxLength:"64" example:"orders" doc:"The source, as its events name it"`
-		Numbering string `json:"numbering" required:"false" enum:"stream,source,none" default:"stream" doc:"What seqn counts: each stream for itself, all events of the source, or nothing: its events have no numbers"`
-		States    bool   `json:"states" required:"false" doc:"The source sends states: absolute values, which the ledger turns into changes. Can't be withdrawn"`
-		Strict    *bool  `json:"strict" required:"false" doc:"Take only events of declared types; false: an unknown type is recorded and becomes a finding. Left out: as it is, false for a new source"`
-		By        string `json:"by" required:"false" default:"api" maxLength:"1024" example:"jane.doe" doc:"Who declares it"`
+		Name        string `json:"name" minLength:"1" maxLength:"64" example:"orders" doc:"The source, as its events name it"`
+		Numbering   string `json:"numbering" required:"false" enum:"stream,source,none" default:"stream" doc:"What seqn counts: each stream for itself, all events of the source, or nothing: its events have no numbers"`
+		States      bool   `json:"states" required:"false" doc:"The source sends states: absolute values, which the ledger turns into changes. Can't be withdrawn"`
+		Strict      *bool  `json:"strict" required:"false" doc:"Take only events of declared types; false: an unknown type is recorded and becomes a finding. Left out: as it is, false for a new source"`
+		CardNumbers string `json:"card_numbers" required:"false" enum:"allow,flag,private,refuse" doc:"Card numbers in public content. flag: recorded, and a finding. private: the dimension becomes private content of the event. refuse: invalid. Left out: as declared before, or allow"`
+		IBANs       string `json:"ibans" required:"false" enum:"allow,flag,private,refuse" doc:"International bank account numbers in public content; as card_numbers"`
+		Emails      string `json:"emails" required:"false" enum:"allow,flag,private,refuse" doc:"E-mail addresses in public content; as card_numbers"`
+		By          string `json:"by" required:"false" default:"api" maxLength:"1024" example:"jane.doe" doc:"Who declares it"`
 	}
 }
 
@@ -46,7 +49,7 @@ func (s *server) declareSource(ctx context.Context, in *declareSourceIn) (*decla
 	if err != nil {
 		return nil, err
 	}
-	if err := s.ledger.DeclareSource(ctx, ledger.Source{Name: b.Name, Numbering: b.Numbering, States: b.States, Strict: strict, By: b.By}); err != nil {
+	if err := s.ledger.DeclareSource(ctx, ledger.Source{Name: b.Name, Numbering: b.Numbering, States: b.States, Strict: strict, ContentPolicy: ledger.ContentPolicy{CardNumbers: b.CardNumbers, IBANs: b.IBANs, Emails: b.Emails}, By: b.By}); err != nil {
 		return nil, err
 	}
 	declared, err := s.ledger.SourceOf(ctx, b.Name)

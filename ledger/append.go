@@ -266,7 +266,7 @@ func (w *writer) writeOnce(ctx context.Context, b *Batch, items []*prepared) err
 		w.count(taken, err)
 		return err
 	}
-	if w.small && len(items) <= maxSmall {
+	if w.small && len(items) <= maxSmall && !slices.ContainsFunc(items, (*prepared).flagged) {
 		return w.writeSmall(ctx, b, items)
 	}
 	if w.l.careful.Load() <= 0 {
@@ -395,6 +395,9 @@ func copyRows(ctx context.Context, tx pgx.Tx, b *Batch, items []*prepared, posit
 		}
 	}
 	if _, err := pg.CopyIn(ctx, tx, b.by.layout.sqlCopy, events...); err != nil {
+		return err
+	}
+	if err := insertFlags(ctx, tx, items, positions, at); err != nil {
 		return err
 	}
 	if len(private) == 0 {

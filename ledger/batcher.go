@@ -137,7 +137,7 @@ func (b *Batcher) Append(ctx context.Context, events []Event) ([]Outcome, error)
 	if err != nil {
 		return nil, err
 	}
-	if len(batch.items) == 0 {
+	if len(batch.items)+len(batch.doubts) == 0 {
 		return batch.Outcomes, nil
 	}
 	w := &waiting{batch: batch, lane: &b.lanes[plain], since: b.c.Now(), done: make(chan error, 1)}
@@ -338,9 +338,9 @@ func (b *Batcher) count(f func(*batcherCounts)) {
 	f(&b.stats)
 }
 
-// settled reports that every event has an outcome.
+// settled reports that every event has an outcome, and none is in doubt.
 func (b *Batch) settled() bool {
-	return !slices.ContainsFunc(b.Outcomes, func(o Outcome) bool { return o.Status == "" })
+	return len(b.doubts) == 0 && !slices.ContainsFunc(b.Outcomes, func(o Outcome) bool { return o.Status == "" })
 }
 
 // merge makes one batch of those of a group, in their order. It shares nothing with them that is written to.
@@ -359,6 +359,10 @@ func (b *Batcher) merge(ctx context.Context, group []*waiting) (*Batch, error) {
 			p.tuple = p.tuple.moved(len(all.tuples))
 			p.row = p.row.moved(len(all.private))
 			all.items = append(all.items, p)
+		}
+		for _, p := range w.batch.doubts {
+			p.input += len(all.events)
+			all.doubts = append(all.doubts, p)
 		}
 		all.Outcomes = append(all.Outcomes, w.batch.Outcomes...)
 		all.events = append(all.events, w.batch.events...)

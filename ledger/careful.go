@@ -307,6 +307,7 @@ func otherPrivate(ctx context.Context, tx pgx.Tx, items []*prepared, known map[*
 
 // keep stores conflicts, in this transaction or, if the request is atomic, after it.
 func (w *writer) keep(ctx context.Context, tx pgx.Tx, b *Batch, conflicts []conflict) error {
+	conflicts = b.dropWithheld(conflicts)
 	if len(conflicts) == 0 {
 		return nil
 	}

@@ -19,6 +19,7 @@ type declarations struct {
 	layout    *layout
 	sources   map[string]Source
 	types     map[string]*Type
+	policies  map[string][]contentRule // of the sources that have any
 }
 
 const sqlDeclared = `
@@ -68,6 +69,7 @@ func (l *Ledger) readDeclarations(ctx context.Context) (*declarations, error) {
 		return nil, fmt.Errorf("read what is declared: %w", err)
 	}
 	d.layout = newLayout(d.catalogue)
+	d.policies = policiesOf(d.sources)
 	for { // somebody may have read later ones meanwhile
 		newest := l.declarations.Load()
 		if newest != nil && newest.n >= d.n {

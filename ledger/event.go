@@ -84,5 +84,13 @@ type Outcome struct {
 	Err      *FieldError // invalid: which field and why; conflict: what it collides with
 }
 
+// ShownID is what an answer may show as the id of the event: nothing, if the id itself is what must not be repeated.
+func (o Outcome) ShownID(id string) string {
+	if o.Status == Rejected && o.Err != nil && o.Err.Field == "id" && o.Err.Value == "" {
+		return ""
+	}
+	return id
+}
+
 // ReservedSource is the source of the rows that the ledger makes itself; ingest refuses it.
 const ReservedSource = "deltaledger"

@@ -34,6 +34,7 @@ type prepared struct {
 	row         span    // of Batch.private, empty if there is none
 	lawful      bool    // of a source that sends states: the law decides which rows it needs
 	state       *stored // of an event with a state: what to encode once its changes are known
+	marks       *marks  // what the policy of its source found; nil: nothing
 }
 
 type span struct{ from, to int }
@@ -101,9 +102,12 @@ func (l *Ledger) prepareAll(b *Batch, d *declarations) (doubtful bool, err error
 		}
 		bad := validate(e, horizon, l.zone)
 		if bad == nil {
-			broken := d.check(e)
+			broken, marks := d.check(e), d.look(e)
+			if broken == nil && marks != nil {
+				broken = marks.withheld
+			}
 			doubtful = doubtful || broken != nil
-			if scratch, bad, err = l.prepare(b, i, broken, scratch); err != nil {
+			if scratch, bad, err = l.prepare(b, i, broken, marks, scratch); err != nil {
 				return false, err
 			}
 		}
@@ -115,14 +119,14 @@ func (l *Ledger) prepareAll(b *Batch, d *declarations) (doubtful bool, err error
 }
 
 // prepare hashes and encodes event i of b. An event that breaks what is declared, as broken says of it, is only
-// hashed, and joins the doubts. scratch is room that is used again.
-func (l *Ledger) prepare(b *Batch, i int, broken *FieldError, scratch []byte) ([]byte, *FieldError, error) {
+// hashed, and joins the doubts. marks are what the policy of its source found. scratch is room that is used again.
+func (l *Ledger) prepare(b *Batch, i int, broken *FieldError, marks *marks, scratch []byte) ([]byte, *FieldError, error) {
 	e := &b.events[i]
-	p := prepared{input: i, public: e, eventKey: EventKey(e.Source, e.ID), numbered: e.HasSeqn}
+	p := prepared{input: i, public: e, eventKey: EventKey(e.Source, e.ID), numbered: e.HasSeqn, marks: marks}
 	if p.numbered {
 		p.positionKey = PositionKey(e.Source, e.Stream, e.Seqn)
 	}
-	parts, bad := b.by.layout.split(e.Dimensions, e.hidden)
+	parts, bad := b.by.layout.split(e.Dimensions, marks.hiddenWith(e.hidden))
 	if broken == nil {
 		broken = bad
 	}

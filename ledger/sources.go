@@ -23,10 +23,11 @@ const (
 
 // Source is the declaration of an upstream producer.
 type Source struct {
-	Name       string    `json:"name"`
-	States     bool      `json:"states"`      // sends states: absolute values that the ledger turns into deltas
-	Numbering  string    `json:"numbering"`   // NumberingStream, NumberingSource or NumberingNone
-	Strict     bool      `json:"strict"`      // takes only events of declared types; false: open, an unknown type becomes a finding
+	Name      string `json:"name"`
+	States    bool   `json:"states"`    // sends states: absolute values that the ledger turns into deltas
+	Numbering string `json:"numbering"` // NumberingStream, NumberingSource or NumberingNone
+	Strict    bool   `json:"strict"`    // takes only events of declared types; false: open, an unknown type becomes a finding
+	ContentPolicy
 	By         string    `json:"declared_by"` // who declared it
 	DeclaredAt time.Time `json:"declared_at"` // by the clock of the database; set by the ledger
 }
@@ -45,6 +46,8 @@ func (s Source) validate() error {
 		return Invalid("numbering", s.Numbering, "must be stream, source or none")
 	case s.States && s.Numbering == NumberingNone:
 		return Invalid("numbering", s.Numbering, "must be stream or source for a source that sends states: what a state changes depends on the events before it")
+	case s.ContentPolicy.validate() != nil:
+		return s.ContentPolicy.validate()
 	case s.By == "":
 		return Invalid("by", "", "is missing: who declares the source")
 	case len(s.By) > MaxText || !storable(s.By):
@@ -59,17 +62,17 @@ const ruleStorable = "must be valid UTF-8 without the character NUL"
 func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 const sqlDeclareSource = `
-INSERT INTO ledger.sources (name, states, numbering, strict, declared_by)
-VALUES ($1, $2, $3, $4, $5)`
+INSERT INTO ledger.sources (name, states, numbering, strict, card_numbers, ibans, emails, declared_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 // DeclareSource declares a source, or changes its declaration; a declaration that is in force already
-// changes nothing. A source that was declared to send states stays one: what its late deltas mean
+// changes nothing, and of the content policy what is left empty stays as it is. A source that was declared to send states stays one: what its late deltas mean
 // follows from the states recorded before. Trying to withdraw it is ErrConflict.
 func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 	if err := s.validate(); err != nil {
 		return err
 	}
-	if inForce, err := declaredAlready(ctx, l.pool, s); err != nil || inForce {
+	if inForce, err := declaredAlready(ctx, l.pool, &s); err != nil || inForce {
 		return err
 	}
 	err := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
@@ -77,10 +80,10 @@ func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 			return err
 		}
 		// Again, now that declarations queue: somebody may have declared states since.
-		if inForce, err := declaredAlready(ctx, tx, s); err != nil || inForce {
+		if inForce, err := declaredAlready(ctx, tx, &s); err != nil || inForce {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlDeclareSource, s.Name, s.States, s.Numbering, s.Strict, s.By)
+		_, err := tx.Exec(ctx, sqlDeclareSource, s.Name, s.States, s.Numbering, s.Strict, s.CardNumbers, s.IBANs, s.Emails, s.By)
 		return err
 	})
 	if err != nil {
@@ -93,20 +96,25 @@ func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 }
 
 // declaredAlready reports whether the declaration is in force. It is ErrConflict if it can't come into force.
-func declaredAlready(ctx context.Context, db querier, s Source) (bool, error) {
+// What s leaves open of its policy becomes what is in force.
+func declaredAlready(ctx context.Context, db querier, s *Source) (bool, error) {
 	old, found, err := declaredSource(ctx, db, s.Name)
-	switch {
-	case err != nil || !found:
+	if err != nil {
 		return false, err
+	}
+	s.ContentPolicy = s.ContentPolicy.or(old.ContentPolicy)
+	switch {
+	case !found:
+		return false, nil
 	case old.States && !s.States:
 		return false, fmt.Errorf("source %s was declared to send states on %s, which can't be withdrawn: %w",
 			s.Name, old.DeclaredAt.Format(time.RFC3339), ErrConflict)
 	}
-	return old.States == s.States && old.Numbering == s.Numbering && old.Strict == s.Strict, nil
+	return old.States == s.States && old.Numbering == s.Numbering && old.Strict == s.Strict && old.ContentPolicy == s.ContentPolicy, nil
 }
 
 const sqlSource = `
-SELECT name, states, numbering, strict, declared_by, declared_at
+SELECT name, states, numbering, strict, card_numbers, ibans, emails, declared_by, declared_at
 FROM ledger.sources
 WHERE name = $1
 ORDER BY n DESC
@@ -141,7 +149,7 @@ func declaredSource(ctx context.Context, db querier, name string) (s Source, fou
 }
 
 const sqlSources = `
-SELECT DISTINCT ON (name) name, states, numbering, strict, declared_by, declared_at
+SELECT DISTINCT ON (name) name, states, numbering, strict, card_numbers, ibans, emails, declared_by, declared_at
 FROM ledger.sources
 ORDER BY name, n DESC`
 

@@ -261,9 +261,11 @@ ALTER TABLE ledger.sources
 
 -- Where recorded events hold what their source's policy wanted to know of.
 CREATE TABLE ledger.content_flags (
-    position bigint NOT NULL, -- of the event
-    field    text   NOT NULL COLLATE "C",
-    rule     text   NOT NULL,
+    position    bigint      NOT NULL, -- of the event
+    recorded_at timestamptz NOT NULL,
+    source      text        NOT NULL COLLATE "C",
+    field       text        NOT NULL COLLATE "C",
+    rule        text        NOT NULL,
     CONSTRAINT content_flags_pkey PRIMARY KEY (position, field, rule),
     CONSTRAINT content_flags_rule CHECK (rule IN ('card_number', 'iban', 'email'))
 );

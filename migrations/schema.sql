@@ -293,6 +293,8 @@ TABLE ledger.conflicts
     digest bytea NOT NULL;
 TABLE ledger.content_flags
     "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    source text COLLATE "C" NOT NULL
     field text COLLATE "C" NOT NULL
     rule text NOT NULL;
 TABLE ledger.dead_letters

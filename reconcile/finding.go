@@ -187,8 +187,8 @@ func (u *run) keepFindings(ctx context.Context, tx pgx.Tx, positions []int64, at
 		}
 	}
 	for _, f := range u.open {
-		// A roll-forward is about one run's range, which no later run looks at: a person resolves it.
-		if again[f.Fingerprint] || f.Check == checkRollForward {
+		// These are about one run's range, which no later run looks at: a person resolves them.
+		if again[f.Fingerprint] || f.Check == checkRollForward || f.Check == checkContent {
 			continue
 		}
 		if _, err := tx.Exec(ctx, sqlGone, f.ID, u.request.By, at); err != nil {

@@ -84,6 +84,8 @@ const (
 	checkInvoice     = "invoice"      // an invoice, its lines and its pins don't agree
 	checkRollForward = "roll-forward" // opening unbilled + booked - billed isn't closing unbilled
 	checkNumbers     = "numbers"      // a series of invoice numbers has a gap
+	checkConflicts   = "conflicts"    // conflicts wait for a decision
+	checkContent     = "content"      // public content holds what its source was declared to be watched for
 	checkGaps        = "gaps"         // a source left numbers out, or used one twice
 )
 
@@ -205,7 +207,7 @@ func (u *run) compare(ctx context.Context) error {
 	return pg.InSnapshot(ctx, u.pool, func(tx pgx.Tx) error {
 		kept := u.found
 		u.result.Checks, u.balances = u.result.Checks[:1], nil // of an earlier try
-		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkNumbers, u.checkSequences} {
+		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkNumbers, u.checkSequences, u.checkConflicts, u.checkContent} {
 			if err := check(ctx, tx); err != nil {
 				u.found = kept
 				return err

@@ -119,7 +119,7 @@ func (c *adjustCmd) append(ctx context.Context, l *ledger.Ledger, events []ledge
 			sum.Invalid++
 		}
 		if o.Status == ledger.Conflict || o.Status == ledger.Rejected {
-			found := wire.Problem{Line: int64(i + 1), ID: events[i].ID, Status: o.Status, Differs: o.Differs, Position: o.Position}
+			found := wire.Problem{Line: int64(i + 1), ID: o.ShownID(events[i].ID), Status: o.Status, Differs: o.Differs, Position: o.Position}
 			if o.Err != nil {
 				found.Field, found.Value, found.Rule = o.Err.Field, o.Err.Value, o.Err.Rule
 			}

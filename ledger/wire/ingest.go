@@ -216,7 +216,7 @@ func (in *intake) count(r result) {
 }
 
 func problem(item *Item, o ledger.Outcome) Problem {
-	p := Problem{Line: item.Line, ID: item.Event.ID, Status: o.Status, Differs: o.Differs, Position: o.Position}
+	p := Problem{Line: item.Line, ID: o.ShownID(item.Event.ID), Status: o.Status, Differs: o.Differs, Position: o.Position}
 	if o.Err != nil {
 		p.Field, p.Value, p.Rule = o.Err.Field, o.Err.Value, o.Err.Rule
 	}
