@@ -6,6 +6,7 @@ LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint
 PACKAGES  ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 10s
+FUZZ      ?= ^Fuzz
 BENCH     ?= .
 CHAOS     ?= 10m
 
@@ -28,8 +29,8 @@ test: postgres ## run all tests
 race: postgres ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(TESTFLAGS) $(PACKAGES)
 
-fuzz: postgres ## run every fuzzer for FUZZTIME (10s)
-	@GO='$(GO)' sh .ci/fuzz.sh $(FUZZTIME) $(PACKAGES)
+fuzz: postgres ## run every fuzzer, or those that FUZZ matches, for FUZZTIME (10s)
+	@GO='$(GO)' FUZZ='$(FUZZ)' sh .ci/fuzz.sh $(FUZZTIME) $(PACKAGES)
 
 chaos: postgres ## run each of the crash and fault tests for CHAOS (10m), as root on Linux; SEED=N repeats one
 	DELTALEDGER_CHAOS=$(CHAOS) DELTALEDGER_CHAOS_SEED=$(SEED) $(GO) test -count=1 -v -timeout 0 -parallel 2 \

@@ -41,9 +41,25 @@ func FuzzCursor(f *testing.F) {
 			if c.Last < 1 || c.Last > c.AsOf || c.Limit < 1 || c.Limit > MaxLimit || checkWhere(c.Where) != nil {
 				t.Fatalf("accepted %+v", c)
 			}
+			if _, err := decodeCursor(s, uuid.MustParse("6f1c6f0e-0000-4000-8000-000000000002")); err == nil {
+				t.Fatalf("another ledger takes it too: %+v", c)
+			}
+			for _, torn := range []string{s[:len(s)-1], s[1:], s + "A", swapped(s)} {
+				if other, err := decodeCursor(torn, id); err == nil {
+					t.Fatalf("%q, torn from %q, is taken for %+v", torn, s, other)
+				}
+			}
 			if again, err := decodeCursor(c.encode(id), id); err != nil || !reflect.DeepEqual(again.encode(id), c.encode(id)) {
 				t.Fatalf("%+v comes back as %+v, %v", c, again, err)
 			}
 		}
 	})
+}
+
+// swapped is a cursor with another first character.
+func swapped(s string) string {
+	if s[0] == 'A' {
+		return "B" + s[1:]
+	}
+	return "A" + s[1:]
 }

@@ -60,3 +60,6 @@ func (l *Ledger) ListSQL(ctx context.Context, where []Filter) (string, []any, er
 	sql, _, err := b.list(cursor{Where: where, Limit: 10}, nil)
 	return sql, b.args, err
 }
+
+// NumericCopy is the binary form of a, without its length.
+func NumericCopy(a Amount) []byte { return appendNumeric(nil, a)[4:] }
