@@ -80,6 +80,23 @@ func (t *story) recordOrders(ctx context.Context, c *chapter) error {
 	c.say("Event %s came once more with another amount: kept aside as a conflict, not recorded.", changed.ID)
 	c.check(sums[ledger.Recorded] == len(events) && sums[ledger.Duplicate] == repeated, "each event is in the ledger exactly once")
 	c.check(conflict[ledger.Conflict] == 1, "other content under a known identity is a conflict")
+	return t.dismiss(ctx, c)
+}
+
+// dismiss decides the one conflict of the story.
+func (t *story) dismiss(ctx context.Context, c *chapter) error {
+	open, err := t.a.ledger.ListConflicts(ctx, ledger.ConflictQuery{State: ledger.ConflictOpen})
+	if err != nil {
+		return err
+	}
+	for _, k := range open {
+		d := ledger.Decide{Dismiss: true, Why: "the shop sent an old draft", By: teller}
+		if _, err := t.a.ledger.DecideConflict(ctx, k.N, d); err != nil {
+			return err
+		}
+		c.say("Somebody looked at it and dismissed it: %s.", d.Why)
+	}
+	c.check(len(open) == 1, "a conflict waits until somebody decides it")
 	return nil
 }
 
