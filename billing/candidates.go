@@ -82,6 +82,12 @@ func (w *window) byStream() []bool {
 	return by
 }
 
+// The source that a row comes from: of one that the ledger made, the source of the event that caused it.
+// Both were recorded in one transaction, at the same time.
+const sourceOf = `
+                        CASE WHEN e.caused_by IS NULL THEN e.source ELSE (
+                            SELECT c.source FROM ledger.events c WHERE c.position = e.caused_by AND c.recorded_at = e.recorded_at) END`
+
 // The events, each with its cycle, and the name of its stream where that has an invoice of its own:
 // source/stream, with slashes in the source escaped, so that two streams never share a name. Events
 // without a stream share the account's invoice.
@@ -90,7 +96,7 @@ const fromEvents = `
     CROSS JOIN LATERAL (SELECT width_bucket(e.occurred_at, @bounds::timestamptz[]) AS cycle) b
     CROSS JOIN LATERAL (
         SELECT CASE WHEN (@by_stream::boolean[])[b.cycle] AND e.stream IS NOT NULL
-                    THEN replace(replace(e.source, '%', '%25'), '/', '%2F') || '/' || e.stream
+                    THEN replace(replace(` + sourceOf + `, '%', '%25'), '/', '%2F') || '/' || e.stream
                     ELSE '' END AS stream
     ) s`
 
@@ -117,7 +123,7 @@ func (w *window) args() pgx.NamedArgs {
 type measures []string
 
 func measuresOf(catalogue ledger.Catalogue, terms []Terms) (measures, error) {
-	var names measures
+	names := measures{"amount", "quantity"} // always: see bunch.empty
 	for _, t := range terms {
 		for _, c := range t.Charges {
 			if slices.Contains(names, c.Measure) {
@@ -148,8 +154,8 @@ type bunch struct {
 	currency string
 	stream   string // empty: of the account's invoice
 	typ      string
-	events   int64
-	counted  int64 // of those, the ones that count as events: not what the ledger made itself
+	pinned   int64 // rows
+	events   int64 // of those, the events: not what the ledger made itself
 	sums     []decimal.Decimal
 	invoice  uuid.UUID // set when it is billed; zero: no charge selects the type
 }
@@ -160,6 +166,12 @@ SELECT b.cycle, e.currency, s.stream, e.type, count(*), count(*) FILTER (WHERE e
 
 const groupBunch = `
 GROUP BY 1, 2, 3, 4`
+
+// empty reports whether there is nothing to bill: rows that the ledger made and that cancel each other out.
+// Had the events that caused them come in order, there would be none. The amount is among the sums.
+func (g bunch) empty() bool {
+	return g.events == 0 && !slices.ContainsFunc(g.sums, func(sum decimal.Decimal) bool { return !sum.IsZero() })
+}
 
 // lateBunches adds up what is late. The rows are few where an account gets one invoice, however many
 // events there are; with an invoice for each stream they grow with the streams.
@@ -183,7 +195,7 @@ func queryBunches(ctx context.Context, tx pgx.Tx, m measures, sql string, args p
 	}
 	bunches, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) {
 		g := bunch{sums: make([]decimal.Decimal, len(m))}
-		into := []any{&g.cycle, &g.currency, &g.stream, &g.typ, &g.events, &g.counted}
+		into := []any{&g.cycle, &g.currency, &g.stream, &g.typ, &g.pinned, &g.events}
 		for i := range g.sums {
 			into = append(into, &g.sums[i])
 		}

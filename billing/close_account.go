@@ -83,6 +83,7 @@ func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w
 	if err != nil {
 		return nil, err
 	}
+	late, onTime = slices.DeleteFunc(late, bunch.empty), slices.DeleteFunc(onTime, bunch.empty)
 	all := w.draft(m, b.newID, late, onTime)
 	if err := priceDrafts(ctx, tx, v.account, all, w.origins(late), uuid.Nil); err != nil {
 		return nil, err
@@ -192,7 +193,7 @@ func queuePins(out *writes, w *window, found []bunch, sql string) {
 		}
 		cycles, currencies, streams = append(cycles, g.cycle+1), append(currencies, g.currency), append(streams, g.stream)
 		types, invoices = append(types, g.typ), append(invoices, g.invoice)
-		want += g.events
+		want += g.pinned
 	}
 	if want == 0 {
 		return
@@ -201,7 +202,7 @@ func queuePins(out *writes, w *window, found []bunch, sql string) {
 	args["cycles"], args["currencies"], args["streams"], args["types"], args["invoices"] = cycles, currencies, streams, types, invoices
 	out.exec(func(pinned int64) error {
 		if pinned != want {
-			return fmt.Errorf("%d events were pinned, but %d were added up: %w", pinned, want, ledger.ErrCorrupt)
+			return fmt.Errorf("%d rows were pinned, but %d were added up: %w", pinned, want, ledger.ErrCorrupt)
 		}
 		return nil
 	}, sql, args)

@@ -22,7 +22,8 @@ type draft struct {
 	currency string
 	stream   string // empty: the account's invoice
 	lines    []*draftLine
-	events   int64
+	pinned   int64 // rows
+	events   int64 // of those, the events
 	total    decimal.Decimal
 }
 
@@ -33,7 +34,7 @@ type draftLine struct {
 	origin Cycle
 	late   bool
 	first  *uuid.UUID // late: the invoice that billed the original cycle first
-	events int64
+	pinned int64      // rows
 	added  Inputs
 
 	before Inputs // what other live lines of the same charge, currency, stream and cycle hold
@@ -75,6 +76,7 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 		invoice := d.invoice(draftKey{target.Start, g.currency, g.stream}, target)
 		if g.invoice == uuid.Nil {
 			g.invoice = invoice.id
+			invoice.pinned += g.pinned
 			invoice.events += g.events
 		}
 		key := lineKey{invoice.id, origin.Start, c.Name}
@@ -84,8 +86,8 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 			d.line[key] = l
 			invoice.lines = append(invoice.lines, l)
 		}
-		l.events += g.events
-		l.added = l.added.Add(Inputs{Sum: g.sums[slices.Index(d.m, c.Measure)], Count: g.counted})
+		l.pinned += g.pinned
+		l.added = l.added.Add(Inputs{Sum: g.sums[slices.Index(d.m, c.Measure)], Count: g.events})
 	}
 }
 
@@ -130,7 +132,7 @@ type prior struct {
 }
 
 const sqlPrior = `
-SELECT l.origin_start, l.charge, i.currency, COALESCE(i.stream, ''), sum(l.added), sum(l.counted)::bigint, sum(l.amount)
+SELECT l.origin_start, l.charge, i.currency, COALESCE(i.stream, ''), sum(l.added), sum(l.events)::bigint, sum(l.amount)
 FROM billing.invoice_lines l
 JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
 WHERE l.account = $1 AND l.origin_start = ANY($2) AND l.invoice_id <> $3
@@ -214,26 +216,26 @@ func (c Charge) definition() string {
 
 const sqlInsertLines = `
 INSERT INTO billing.invoice_lines (account, invoice_id, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-                                   events, counted, added, before_counted, before, billed, exact, amount)
+                                   pinned, events, added, before_counted, before, billed, exact, amount)
 SELECT $1, u.invoice, u.line, u.charge, u.terms, u.definition::jsonb, u.origin_start, u.origin_end, u.late, u.origin_invoice,
-       u.events, u.counted, u.added::numeric, u.before_counted, u.before::numeric, u.billed::numeric, u.exact::numeric, u.amount::numeric
+       u.pinned, u.events, u.added::numeric, u.before_counted, u.before::numeric, u.billed::numeric, u.exact::numeric, u.amount::numeric
 FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::uuid[],
             $11::bigint[], $12::bigint[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::text[], $18::text[])
      AS u (invoice, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-           events, counted, added, before_counted, before, billed, exact, amount)`
+           pinned, events, added, before_counted, before, billed, exact, amount)`
 
 // The drawing of positions is the last thing that its transaction does: from then on until the commit
 // it keeps the next watermark waiting. The total is what the database finds on the lines.
 const sqlInsertInvoices = `
-INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, stream, total, events, rebills, run, watermark, position, created_at)
-SELECT $1, u.id, u.cycle_start, u.cycle_end, u.currency, NULLIF(u.stream, ''), u.total, u.events, $2, $3, $4, d.positions[u.n], d.recorded_at
+INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, stream, total, events, pinned, rebills, run, watermark, position, created_at)
+SELECT $1, u.id, u.cycle_start, u.cycle_end, u.currency, NULLIF(u.stream, ''), u.total, u.events, u.pinned, $2, $3, $4, d.positions[u.n], d.recorded_at
 FROM (
     SELECT u.*, (SELECT sum(l.amount) FROM billing.invoice_lines l WHERE l.account = $1 AND l.invoice_id = u.id) AS total
-    FROM unnest($5::uuid[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[], $10::bigint[])
-         WITH ORDINALITY AS u (id, cycle_start, cycle_end, currency, stream, events, n)
+    FROM unnest($5::uuid[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[], $10::bigint[], $11::bigint[])
+         WITH ORDINALITY AS u (id, cycle_start, cycle_end, currency, stream, events, pinned, n)
     OFFSET 0
 ) u
-CROSS JOIN ledger.draw($11) d
+CROSS JOIN ledger.draw($12) d
 RETURNING id, total`
 
 const sqlInsertIDs = `
@@ -265,7 +267,7 @@ func queueLines(out *writes, account string, all []*draft) {
 			}
 		}
 		out.exec(nil, sqlInsertLines, account, c.invoice, c.line, c.charge, c.terms, c.definition, c.originStart, c.originEnd, c.late, c.first,
-			c.events, c.counted, c.added, c.beforeCounted, c.before, c.billed, c.exact, c.amount)
+			c.pinned, c.events, c.added, c.beforeCounted, c.before, c.billed, c.exact, c.amount)
 	}
 }
 
@@ -278,7 +280,7 @@ type lineColumns struct {
 	originStart, originEnd               []time.Time
 	late                                 []bool
 	first                                []*uuid.UUID
-	events, counted, beforeCounted       []int64
+	pinned, events, beforeCounted        []int64
 	added, before, billed, exact, amount []string
 }
 
@@ -292,8 +294,8 @@ func (c *lineColumns) add(v *draft, number int, l *draftLine) {
 	c.originEnd = append(c.originEnd, l.origin.End)
 	c.late = append(c.late, l.late)
 	c.first = append(c.first, l.first)
-	c.events = append(c.events, l.events)
-	c.counted = append(c.counted, l.added.Count)
+	c.pinned = append(c.pinned, l.pinned)
+	c.events = append(c.events, l.added.Count)
 	c.beforeCounted = append(c.beforeCounted, l.before.Count)
 	c.added = append(c.added, l.added.Sum.String())
 	c.before = append(c.before, l.before.Sum.String())
@@ -306,15 +308,16 @@ func (c *lineColumns) add(v *draft, number int, l *draftLine) {
 func queueInvoices(out *writes, account string, all []*draft, rebills *uuid.UUID, run *int64, watermark int64) {
 	for part := range slices.Chunk(all, chunk) {
 		ids, starts, ends := make([]uuid.UUID, len(part)), make([]time.Time, len(part)), make([]time.Time, len(part))
-		currencies, streams, events := make([]string, len(part)), make([]string, len(part)), make([]int64, len(part))
+		currencies, streams := make([]string, len(part)), make([]string, len(part))
+		events, pinned := make([]int64, len(part)), make([]int64, len(part))
 		totals := make(map[uuid.UUID]decimal.Decimal, len(part))
 		for i, v := range part {
 			ids[i], starts[i], ends[i] = v.id, v.cycle.Start, v.cycle.End
-			currencies[i], streams[i], events[i] = v.currency, v.stream, v.events
+			currencies[i], streams[i], events[i], pinned[i] = v.currency, v.stream, v.events, v.pinned
 			totals[v.id] = v.total
 		}
 		out.query(func(rows pgx.Rows) error { return checkTotals(rows, totals) },
-			sqlInsertInvoices, account, rebills, run, watermark, ids, starts, ends, currencies, streams, events, len(part))
+			sqlInsertInvoices, account, rebills, run, watermark, ids, starts, ends, currencies, streams, events, pinned, len(part))
 	}
 }
 

@@ -38,7 +38,8 @@ type Invoice struct {
 	Currency   string     `json:"currency"`
 	Stream     string     `json:"stream,omitempty"` // source/stream, where each stream has an invoice
 	Total      Money      `json:"total"`
-	Events     int64      `json:"events"` // pinned to it
+	Events     int64      `json:"events"` // that it bills
+	Pinned     int64      `json:"pinned"` // rows: the events, and what the ledger made because of events
 	Rebills    *uuid.UUID `json:"rebills,omitempty"`
 	RebilledBy *uuid.UUID `json:"rebilled_by,omitempty"`
 	Outcome    Outcome    `json:"outcome,omitempty"` // of a void
@@ -62,8 +63,8 @@ type Line struct {
 	Late          bool            `json:"late"` // of another cycle than the invoice's
 	OriginInvoice *uuid.UUID      `json:"origin_invoice,omitempty"`
 	Events        int64           `json:"events"`
-	Counted       int64           `json:"counted"` // of those, the ones that count as events
-	Added         decimal.Decimal `json:"added"`   // their sum of the measure
+	Pinned        int64           `json:"pinned"` // rows: the events, and what the ledger made because of events
+	Added         decimal.Decimal `json:"added"`  // the sum of the measure over them
 	BeforeCounted int64           `json:"before_counted"`
 	Before        decimal.Decimal `json:"before"` // what other lines of the charge and cycle held
 	Billed        Money           `json:"billed"` // and billed
@@ -99,7 +100,7 @@ const selectInvoice = `
 SELECT i.id, n.series, n.number, i.account,
        CASE WHEN v.invoice_id IS NOT NULL THEN 'void' WHEN s.status IS NOT NULL THEN s.status WHEN n.number IS NOT NULL THEN 'issued' ELSE 'ready' END,
        i.cycle_start, i.cycle_end, COALESCE(t.terms ->> 'zone', (SELECT g.reporting_zone FROM ledger.settings g)),
-       i.currency, COALESCE(i.stream, ''), i.total, i.events, i.rebills, (SELECT r.id FROM billing.invoices r WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.rebills = i.id),
+       i.currency, COALESCE(i.stream, ''), i.total, i.events, i.pinned, i.rebills, (SELECT r.id FROM billing.invoices r WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.rebills = i.id),
        COALESCE(v.outcome, ''), COALESCE(v.why, ''), v.voided_at, i.watermark, i.position, i.created_at, n.issued_at
 FROM billing.invoices i
 JOIN billing.cycles c ON c.account = i.account AND c.starts_at = i.cycle_start
@@ -200,7 +201,7 @@ func scanInvoice(row pgx.CollectableRow) (Invoice, error) {
 	var series *string
 	var number *int64
 	err := row.Scan(&v.ID, &series, &number, &v.Account, &v.Status, &v.CycleStart, &v.CycleEnd, &v.Zone, &v.Currency, &v.Stream,
-		&v.Total.Amount, &v.Events, &v.Rebills, &v.RebilledBy, &v.Outcome, &v.Why, &v.VoidedAt,
+		&v.Total.Amount, &v.Events, &v.Pinned, &v.Rebills, &v.RebilledBy, &v.Outcome, &v.Why, &v.VoidedAt,
 		&v.Watermark, &v.Position, &v.CreatedAt, &v.IssuedAt)
 	if err != nil {
 		return Invoice{}, err
@@ -247,7 +248,7 @@ func find(ctx context.Context, q querier, idOrNumber string) (Invoice, error) {
 
 const sqlLines = `
 SELECT l.line, l.charge, l.terms, l.definition, l.origin_start, l.origin_end, l.late, l.origin_invoice,
-       l.events, l.counted, l.added, l.before_counted, l.before, l.billed, l.exact, l.amount
+       l.events, l.pinned, l.added, l.before_counted, l.before, l.billed, l.exact, l.amount
 FROM billing.invoice_lines l
 WHERE l.account = $1 AND l.invoice_id = $2
 ORDER BY l.line`
@@ -265,7 +266,7 @@ func (b *Billing) Show(ctx context.Context, idOrNumber string) (Invoice, error) 
 	v.Lines, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Line, error) {
 		l := Line{Billed: Money{Currency: v.Currency}, Amount: Money{Currency: v.Currency}}
 		err := row.Scan(&l.Line, &l.Charge, &l.Terms, &l.Definition, &l.OriginStart, &l.OriginEnd, &l.Late, &l.OriginInvoice,
-			&l.Events, &l.Counted, &l.Added, &l.BeforeCounted, &l.Before, &l.Billed.Amount, &l.Exact, &l.Amount.Amount)
+			&l.Events, &l.Pinned, &l.Added, &l.BeforeCounted, &l.Before, &l.Billed.Amount, &l.Exact, &l.Amount.Amount)
 		l.OriginStart, l.OriginEnd = l.OriginStart.UTC(), l.OriginEnd.UTC()
 		return l, err
 	})

@@ -66,7 +66,7 @@ WHERE ` + isLate + `
 ON CONFLICT (account, position) DO NOTHING`
 
 // queueLate queues the records of why late events are billed in the first open cycle, for the bunches
-// that some charge selects. then is told how many events weren't noted before.
+// that some charge selects. then is told how many rows weren't noted before.
 func queueLate(out *writes, w *window, late []bunch, marks []int64, foundBy, run string, then func(noted int64) error) {
 	args := w.argsFor(late)
 	args["marks"], args["found_by"], args["run"] = marks, foundBy, run
@@ -99,7 +99,7 @@ func (w *window) bills(g bunch) bool {
 }
 
 const sqlCountLate = `
-SELECT count(*), COALESCE(max(e.position), 0)
+SELECT count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment')), count(*), COALESCE(max(e.position), 0)
 FROM ` + fromEvents + `
 JOIN unnest(@cycles::int[], @types::text[]) AS g (cycle, type) ON g.cycle = b.cycle AND g.type = e.type
 WHERE ` + isLate + `
@@ -109,7 +109,7 @@ WHERE ` + isLate + `
 // invoice, and not assigned to a cycle yet. newest is the last position among them.
 func (b *Billing) LateCandidates(ctx context.Context, account string, at ledger.Watermark) (late, newest int64, err error) {
 	err = b.withLate(ctx, account, at, func(tx pgx.Tx, _ *view, w *window, found []bunch) error {
-		return tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late, &newest)
+		return tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late, nil, &newest)
 	})
 	return late, newest, wrap(err, "late events of %q", account)
 }
@@ -127,12 +127,16 @@ func (b *Billing) Heal(ctx context.Context, account string, at ledger.Watermark,
 		if err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late, nil); err != nil || late == 0 {
+		var rows int64
+		if err := tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late, &rows, nil); err != nil || rows == 0 {
 			return err
 		}
 		var out writes
 		queueLate(&out, w, found, marks, foundByReconcile, run, func(noted int64) error {
-			healed = noted
+			if noted != rows {
+				return fmt.Errorf("%d late rows were noted, but %d were counted: %w", noted, rows, ledger.ErrCorrupt)
+			}
+			healed = late
 			return nil
 		})
 		return out.send(ctx, tx)

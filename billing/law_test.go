@@ -24,7 +24,7 @@ var laws = map[string]string{
 		WHERE i.total IS DISTINCT FROM (SELECT sum(l.amount) FROM billing.invoice_lines l WHERE l.account = i.account AND l.invoice_id = i.id)`,
 	"an invoice doesn't hold as many pins as it says": `
 		SELECT count(*) FROM billing.invoices i
-		WHERE i.events <> (SELECT count(*) FROM billing.pins p WHERE p.account = i.account AND p.invoice_id = i.id)`,
+		WHERE i.pinned <> (SELECT count(*) FROM billing.pins p WHERE p.account = i.account AND p.invoice_id = i.id)`,
 	"an event has two live pins": `
 		SELECT count(*) FROM (SELECT position FROM billing.pins_v1 WHERE live GROUP BY position HAVING count(*) > 1) d`,
 	"numbers have gaps": `
@@ -53,8 +53,8 @@ var laws = map[string]string{
 		WHERE l.late AND l.origin_invoice IS NULL AND l.before_counted > 0`,
 	"a line doesn't hold what the pins say": `
 		SELECT count(*) FROM billing.invoice_lines l
-		WHERE l.charge = 'all' AND l.events || ' ' || trim_scale(l.added) IS DISTINCT FROM (
-			SELECT count(*) || ' ' || trim_scale(sum(e.amount)) FROM billing.pins p JOIN ledger.events e USING (position, recorded_at)
+		WHERE l.charge = 'all' AND l.pinned || ' ' || trim_scale(l.added) IS DISTINCT FROM (
+			SELECT count(*) || ' ' || trim_scale(COALESCE(sum(e.amount), 0)) FROM billing.pins p JOIN ledger.events e USING (position, recorded_at)
 			WHERE p.account = l.account AND p.invoice_id = l.invoice_id AND p.origin_start = l.origin_start AND e.type <> 'page.viewed')`,
 }
 

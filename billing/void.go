@@ -152,8 +152,8 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 		d.add(&found[i], origin, target, v.cal.TermsAt(origin.Start))
 		starts[i] = origin.Start
 	}
-	if invoice.events != old.Events {
-		return nil, fmt.Errorf("it holds %d events, but %d of them are billable: %w", old.Events, invoice.events, ledger.ErrCorrupt)
+	if invoice.pinned != old.Pinned {
+		return nil, fmt.Errorf("it holds %d rows, but %d of them are billable: %w", old.Pinned, invoice.pinned, ledger.ErrCorrupt)
 	}
 	all := d.sorted()
 	if err := priceDrafts(ctx, tx, old.Account, all, starts, old.ID); err != nil {
@@ -161,8 +161,8 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 	}
 	queueIDs(out, old.Account, all)
 	out.exec(func(pinned int64) error {
-		if pinned != old.Events {
-			return fmt.Errorf("%d events were pinned again, but it holds %d: %w", pinned, old.Events, ledger.ErrCorrupt)
+		if pinned != old.Pinned {
+			return fmt.Errorf("%d rows were pinned again, but it holds %d: %w", pinned, old.Pinned, ledger.ErrCorrupt)
 		}
 		return nil
 	}, sqlRepin, old.Account, old.ID, invoice.id)
@@ -184,7 +184,7 @@ func (b *Billing) pinnedBunches(ctx context.Context, tx pgx.Tx, catalogue ledger
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) {
 		g := bunch{currency: old.Currency, stream: old.Stream, sums: make([]decimal.Decimal, len(m))}
 		var origin time.Time
-		into := []any{&origin, &g.typ, &g.events, &g.counted}
+		into := []any{&origin, &g.typ, &g.pinned, &g.events}
 		for i := range g.sums {
 			into = append(into, &g.sums[i])
 		}

@@ -108,7 +108,8 @@ CREATE TABLE billing.invoices (
     currency    text        NOT NULL COLLATE "C",
     stream      text        COLLATE "C", -- 'source/stream' where the terms group by stream, else null
     total       numeric     NOT NULL,
-    events      bigint      NOT NULL, -- how many it pins
+    events      bigint      NOT NULL, -- how many it bills
+    pinned      bigint      NOT NULL, -- how many rows it pins: the events, and what the ledger made because of events
     rebills     uuid,                 -- the void invoice that this one replaces
     run         bigint,               -- null for a rebill
     watermark   bigint      NOT NULL,
@@ -148,9 +149,9 @@ CREATE TABLE billing.invoice_lines (
     origin_end     timestamptz NOT NULL,
     late           boolean     NOT NULL, -- true: of another cycle than the invoice's
     origin_invoice uuid,                 -- late: the invoice that billed the cycle first, where there was one
-    events         bigint      NOT NULL, -- selected events that this invoice pins
-    counted        bigint      NOT NULL, -- of those, the ones that count as events (kind upstream or adjustment)
-    added          numeric     NOT NULL, -- their sum of the measure
+    pinned         bigint      NOT NULL, -- selected rows that this invoice pins
+    events         bigint      NOT NULL, -- of those, the events (kind upstream or adjustment): the others only move sums
+    added          numeric     NOT NULL, -- the sum of the measure over what is pinned
     before_counted bigint      NOT NULL, -- what earlier live lines of the same charge and cycle held
     before         numeric     NOT NULL,
     billed         numeric     NOT NULL, -- what those lines billed

@@ -79,8 +79,8 @@ TABLE billing.invoice_lines
     origin_end timestamp with time zone NOT NULL
     late boolean NOT NULL
     origin_invoice uuid
+    pinned bigint NOT NULL
     events bigint NOT NULL
-    counted bigint NOT NULL
     added numeric NOT NULL
     before_counted bigint NOT NULL
     before numeric NOT NULL
@@ -103,6 +103,7 @@ TABLE billing.invoices
     stream text COLLATE "C"
     total numeric NOT NULL
     events bigint NOT NULL
+    pinned bigint NOT NULL
     rebills uuid
     run bigint
     watermark bigint NOT NULL

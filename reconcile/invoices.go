@@ -23,24 +23,25 @@ type invoiceLine struct {
 	invoice    uuid.UUID
 	currency   string
 	total      decimal.Decimal // of the invoice
-	pinned     int64           // events that the invoice says it pins
+	billed     int64           // events that the invoice says it bills
+	rows       int64           // rows that it says it pins
 	counts     *uuid.UUID      // the invoice that it takes the place of, if that counts all the same
 	charge     string
 	definition []byte
 	origin     time.Time
+	pinned     int64
 	events     int64
-	counted    int64
 	added      decimal.Decimal
 	before     billing.Inputs
-	billed     decimal.Decimal
+	earlier    decimal.Decimal // billed by earlier lines
 	exact      decimal.Decimal
 	amount     decimal.Decimal
 }
 
 // The invoices to look at: those written since the run before, and those with an open finding.
 const sqlInvoiceLines = `
-SELECT i.account, i.id, i.currency, i.total, i.events,
-       CASE WHEN NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = i.account AND v.invoice_id = i.rebills) THEN i.rebills END, l.charge, l.definition, l.origin_start, l.events, l.counted, l.added,
+SELECT i.account, i.id, i.currency, i.total, i.events, i.pinned,
+       CASE WHEN NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = i.account AND v.invoice_id = i.rebills) THEN i.rebills END, l.charge, l.definition, l.origin_start, l.pinned, l.events, l.added,
        l.before, l.before_counted, l.billed, l.exact, l.amount
 FROM billing.invoices i
 LEFT JOIN billing.invoice_lines l ON l.account = i.account AND l.invoice_id = i.id
@@ -52,8 +53,8 @@ type pinnedSum struct {
 	invoice uuid.UUID
 	origin  time.Time
 	typ     string
+	pinned  int64 // rows
 	events  int64
-	counted int64
 	sums    []decimal.Decimal
 }
 
@@ -126,17 +127,17 @@ func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
 		var (
 			charge                               *string
 			origin                               *time.Time
-			events, counted, beforeCounted       *int64
+			pinned, events, beforeCounted        *int64
 			added, before, billed, exact, amount decimal.NullDecimal
 		)
-		err = row.Scan(&l.account, &l.invoice, &l.currency, &l.total, &l.pinned, &l.counts, &charge, &l.definition, &origin, &events, &counted, &added,
+		err = row.Scan(&l.account, &l.invoice, &l.currency, &l.total, &l.billed, &l.rows, &l.counts, &charge, &l.definition, &origin, &pinned, &events, &added,
 			&before, &beforeCounted, &billed, &exact, &amount)
 		if err != nil || charge == nil { // an invoice without lines
 			return l, err
 		}
-		l.charge, l.origin, l.events, l.counted = *charge, *origin, *events, *counted
+		l.charge, l.origin, l.pinned, l.events = *charge, *origin, *pinned, *events
 		l.before = billing.Inputs{Sum: before.Decimal, Count: *beforeCounted}
-		l.added, l.billed, l.exact, l.amount = added.Decimal, billed.Decimal, exact.Decimal, amount.Decimal
+		l.added, l.earlier, l.exact, l.amount = added.Decimal, billed.Decimal, exact.Decimal, amount.Decimal
 		return l, nil
 	})
 	if err != nil {
@@ -153,7 +154,7 @@ func (u *run) readPinned(ctx context.Context, tx pgx.Tx, sql string, measures in
 	pins := map[uuid.UUID][]pinnedSum{}
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		p := pinnedSum{sums: make([]decimal.Decimal, measures)}
-		into := []any{&p.invoice, &p.origin, &p.typ, &p.events, &p.counted}
+		into := []any{&p.invoice, &p.origin, &p.typ, &p.pinned, &p.events}
 		for i := range p.sums {
 			into = append(into, &p.sums[i])
 		}
@@ -169,9 +170,10 @@ func (u *run) readPinned(ctx context.Context, tx pgx.Tx, sql string, measures in
 
 // compareInvoice says what doesn't agree between the lines of one invoice and what it pins.
 func compareInvoice(lines []invoiceLine, pins []pinnedSum, measures []string) (wrong []string) {
-	total, pinned := decimal.Zero, int64(0)
+	total, pinned, events := decimal.Zero, int64(0), int64(0)
 	for _, p := range pins {
-		pinned += p.events
+		pinned += p.pinned
+		events += p.events
 	}
 	for _, l := range lines {
 		if l.charge == "" {
@@ -188,8 +190,11 @@ func compareInvoice(lines []invoiceLine, pins []pinnedSum, measures []string) (w
 	if other := lines[0].counts; other != nil {
 		wrong = append(wrong, fmt.Sprintf("it takes the place of invoice %s, which isn't void: events are billed twice", other))
 	}
-	if pinned != lines[0].pinned {
-		wrong = append(wrong, fmt.Sprintf("it says that it pins %d events, and pins %d", lines[0].pinned, pinned))
+	if pinned != lines[0].rows {
+		wrong = append(wrong, fmt.Sprintf("it says that it pins %d rows, and pins %d", lines[0].rows, pinned))
+	}
+	if events != lines[0].billed {
+		wrong = append(wrong, fmt.Sprintf("it says that it bills %d events, and pins %d", lines[0].billed, events))
 	}
 	return wrong
 }
@@ -205,22 +210,22 @@ func compareLine(l invoiceLine, pins []pinnedSum, measures []string) error {
 		return fmt.Errorf("its measure %q is not in the catalogue: %w", charge.Measure, ledger.ErrCorrupt)
 	}
 	var added billing.Inputs
-	events := int64(0)
+	pinned := int64(0)
 	for _, p := range pins {
 		if p.origin.Equal(l.origin) && charge.Selects(p.typ) {
-			added = added.Add(billing.Inputs{Sum: p.sums[m], Count: p.counted})
-			events += p.events
+			added = added.Add(billing.Inputs{Sum: p.sums[m], Count: p.events})
+			pinned += p.pinned
 		}
 	}
-	exact, amount := billing.LineAmount(charge, l.currency, l.before, added, l.billed)
+	exact, amount := billing.LineAmount(charge, l.currency, l.before, added, l.earlier)
 	var problems []string
 	for _, c := range []struct {
 		what       string
 		line, pins fmt.Stringer
 		same       bool
 	}{
-		{"events", count(l.events), count(events), l.events == events},
-		{"counted events", count(l.counted), count(added.Count), l.counted == added.Count},
+		{"pinned rows", count(l.pinned), count(pinned), l.pinned == pinned},
+		{"events", count(l.events), count(added.Count), l.events == added.Count},
 		{"sum", l.added, added.Sum, l.added.Equal(added.Sum)},
 		{"exact amount", l.exact, exact, l.exact.Equal(exact)},
 		{"amount", l.amount, amount, l.amount.Equal(amount)},

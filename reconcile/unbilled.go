@@ -34,7 +34,7 @@ const (
 // unpinned adds up events of an account that are on no invoice.
 type unpinned struct {
 	account, currency, state, typ string
-	events                        int64
+	events                        int64 // none: only rows that the ledger made because of events
 	amount                        decimal.Decimal
 	first, last                   time.Time // occurred_at
 	position                      int64     // of one of them, the first
@@ -57,7 +57,8 @@ GROUP BY wanted.account`
 // or after the end through which it was closed when it was looked at last; what was recorded since; and
 // what was noted as late. Everything else was found in order then and can't have changed. $7 to $9
 // are the runs that passed accounts without a row. first is the close that made an event late, if it
-// came after that; last had to bill it, late or not, unless the event came after that too.
+// came after that; last had to bill it, late or not, unless the event came after that too. Rows that the
+// ledger made and that cancel each other out are billed by nobody.
 const sqlUnpinned = `
 WITH passed AS (
     SELECT p.account, array_agg(p.through_at) AS ends, array_agg(p.watermark) AS marks
@@ -68,16 +69,16 @@ WITH passed AS (
     FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[]) AS w (account, closed_then, closed_now, looked)
     LEFT JOIN passed p ON p.account = w.account
 ), candidate AS (
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind
     FROM wanted w
     JOIN ledger.every_event e ON e.account = w.account AND e.occurred_at >= w.closed_then AND e.position <= $5
   UNION ALL
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind
     FROM wanted w
     JOIN ledger.every_event e ON e.account = w.account AND e.occurred_at < w.closed_then
                         AND e.position > w.looked AND e.position <= $5 AND e.recorded_at >= $6
   UNION ALL
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind
     FROM wanted w
     JOIN billing.late_events n ON n.account = w.account AND n.position <= w.looked
     JOIN ledger.every_event e ON e.position = n.position AND e.recorded_at = n.recorded_at AND e.occurred_at < w.closed_then
@@ -99,9 +100,10 @@ WITH passed AS (
         WHERE p.account = c.account AND p.position = c.position AND i.position <= $5)
 )
 SELECT u.account, u.currency, CASE WHEN u.last IS NULL THEN 'open' WHEN u.position > u.last THEN 'late' ELSE 'closed' END AS state,
-       u.type, count(*), COALESCE(sum(u.amount), 0), min(u.occurred_at), max(u.occurred_at), min(u.position)
+       u.type, count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')), COALESCE(sum(u.amount), 0), min(u.occurred_at), max(u.occurred_at), min(u.position)
 FROM unpinned u
 GROUP BY 1, 2, 3, 4, u.first
+HAVING count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')) > 0 OR COALESCE(sum(u.amount), 0) <> 0 OR COALESCE(sum(u.quantity), 0) <> 0
 ORDER BY 1, 2, 3, 4, min(u.position)`
 
 // The newest balance of each account and currency: where the roll-forward begins.
