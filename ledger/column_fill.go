@@ -33,7 +33,7 @@ func (l *Ledger) Schema(ctx context.Context) ([]Filled, error) {
 		}
 		counts = append(counts, "count("+value+")")
 	}
-	sql := fmt.Sprintf("SELECT %s\nFROM (SELECT * FROM ledger.events ORDER BY position DESC LIMIT %s) AS e%s",
+	sql := fmt.Sprintf("SELECT %s\nFROM (SELECT * FROM ledger.events WHERE kind IN ('upstream', 'adjustment') ORDER BY position DESC LIMIT %s) AS e%s",
 		strings.Join(append(counts, "count(*)"), ", "), b.arg(newestEvents, "bigint"), privateOf(catalogue))
 	numbers := make([]int64, len(counts)+1)
 	into := make([]any, len(numbers))

@@ -67,7 +67,7 @@ var auditRules = []rule{
 	{"event billed twice", `SELECT position::text FROM billing.pins_v1 WHERE live GROUP BY position HAVING count(*) > 1`},
 	{"invoice that isn't its pins", `
 		SELECT i.id::text FROM billing.invoices i
-		WHERE i.events <> (SELECT count(*) FROM billing.pins p WHERE p.account = i.account AND p.invoice_id = i.id)`},
+		WHERE i.pinned <> (SELECT count(*) FROM billing.pins p WHERE p.account = i.account AND p.invoice_id = i.id)`},
 	{"invoice that isn't its lines", `
 		SELECT i.id::text FROM billing.invoices i
 		WHERE i.total <> COALESCE((SELECT sum(l.amount) FROM billing.invoice_lines l WHERE l.account = i.account AND l.invoice_id = i.id), 0)`},
