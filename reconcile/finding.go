@@ -122,6 +122,15 @@ const sqlGone = `
 INSERT INTO reconcile.resolutions (finding, outcome, why, resolved_by, resolved_at)
 VALUES ($1, 'gone', 'a later run looked again and found it in order', $2, $3)`
 
+// What is in order by a declaration is accepted, unless it is already and nothing was seen since.
+const sqlExcuse = `
+INSERT INTO reconcile.resolutions (finding, outcome, why, resolved_by, resolved_at)
+SELECT f.id, 'accepted', 'its type is declared not to be billable', $2, greatest($3, f.found_at, s.seen_at)
+FROM reconcile.findings f
+LEFT JOIN LATERAL (SELECT max(s.seen_at) AS seen_at FROM reconcile.sightings s WHERE s.finding = f.id) s ON true
+LEFT JOIN LATERAL (SELECT r.outcome, r.resolved_at FROM reconcile.resolutions r WHERE r.finding = f.id ORDER BY r.n DESC LIMIT 1) r ON true
+WHERE f.fingerprint = $1 AND (r.outcome IS DISTINCT FROM 'accepted' OR r.resolved_at < COALESCE(s.seen_at, f.found_at))`
+
 const sqlInsertBalance = `
 INSERT INTO reconcile.balances (account, currency, watermark, closed_through, unbilled, oldest, run)
 SELECT b.account, b.currency, $1, b.closed_through, b.unbilled, b.oldest, $2
@@ -144,7 +153,7 @@ func (u *run) keep(ctx context.Context) error {
 		if newest, err := lastRun(ctx, tx); err != nil || newest.Position != u.since.Position {
 			return errors.Join(err, overtaken(newest, u.since))
 		}
-		positions, at, err := ledger.DrawTx(ctx, tx, 1+len(u.found))
+		positions, at, err := ledger.DrawTx(ctx, tx, 1+len(u.found)+len(u.excused))
 		if err != nil {
 			return err
 		}
@@ -184,6 +193,15 @@ func (u *run) keepFindings(ctx context.Context, tx pgx.Tx, positions []int64, at
 		}
 		if _, err := tx.Exec(ctx, sqlInsertSighting, f.Fingerprint, u.id, f.Detail, at); err != nil {
 			return fmt.Errorf("keep a sighting: %w", err)
+		}
+	}
+	for i, f := range u.excused {
+		again[f.Fingerprint] = true
+		if _, err := tx.Exec(ctx, sqlInsertFinding, f.ID, f.Fingerprint, f.Check, f.Account, f.Currency, f.Subject, f.Detail, f.Run, positions[len(u.found)+i], at); err != nil {
+			return fmt.Errorf("keep a finding: %w", err)
+		}
+		if _, err := tx.Exec(ctx, sqlExcuse, f.Fingerprint, u.request.By, at); err != nil {
+			return fmt.Errorf("accept a finding: %w", err)
 		}
 	}
 	for _, f := range u.open {

@@ -87,6 +87,7 @@ const (
 	checkConflicts   = "conflicts"    // conflicts wait for a decision
 	checkContent     = "content"      // public content holds what its source was declared to be watched for
 	checkGaps        = "gaps"         // a source left numbers out, or used one twice
+	checkUnknownType = "unknown-type" // an open source sends events of a type that isn't declared
 )
 
 // run is one run under way.
@@ -98,10 +99,12 @@ type run struct {
 	at        ledger.Watermark // everything is as of this
 	since     ledger.Watermark // the watermark of the last run that healed: one that didn't settled nothing
 	catalogue ledger.Catalogue // read before the snapshot, which must not wait for a second connection
-	open      []Finding        // open before this run
-	accounts  []string         // to look at
+	types     map[string]ledger.Type
+	open      []Finding // open before this run
+	accounts  []string  // to look at
 	result    Result
 	found     []Finding
+	excused   []Finding // in order by a declaration; kept as accepted, because the roll-forward goes on from what was found
 	balances  []balance
 }
 
@@ -142,6 +145,9 @@ func (u *run) begin(ctx context.Context) error {
 		return err
 	}
 	if u.catalogue, err = u.ledger.Catalogue(ctx); err != nil {
+		return err
+	}
+	if err = u.readTypes(ctx); err != nil {
 		return err
 	}
 	if u.since, err = lastRun(ctx, u.pool); err != nil {
@@ -206,8 +212,8 @@ func (u *run) billedAccounts(ctx context.Context) ([]string, error) {
 func (u *run) compare(ctx context.Context) error {
 	return pg.InSnapshot(ctx, u.pool, func(tx pgx.Tx) error {
 		kept := u.found
-		u.result.Checks, u.balances = u.result.Checks[:1], nil // of an earlier try
-		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkNumbers, u.checkSequences, u.checkConflicts, u.checkContent} {
+		u.result.Checks, u.balances, u.excused = u.result.Checks[:1], nil, nil // of an earlier try
+		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkNumbers, u.checkSequences, u.checkConflicts, u.checkContent, u.checkTypes} {
 			if err := check(ctx, tx); err != nil {
 				u.found = kept
 				return err
@@ -218,12 +224,15 @@ func (u *run) compare(ctx context.Context) error {
 }
 
 // add notes a finding of this run.
-func (u *run) add(f Finding) {
+func (u *run) add(f Finding) { u.found = append(u.found, u.dated(f)) }
+
+// dated is f as a finding of this run.
+func (u *run) dated(f Finding) Finding {
 	f.ID, f.Run, f.FoundAt = u.newID(), u.id, u.startedAt
 	if f.Subject == nil {
 		f.Subject = json.RawMessage("{}")
 	}
-	u.found = append(u.found, f)
+	return f
 }
 
 // checked notes what a check compared and how many findings it added since before.

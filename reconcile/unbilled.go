@@ -38,6 +38,7 @@ type unpinned struct {
 	amount                        decimal.Decimal
 	first, last                   time.Time // occurred_at
 	position                      int64     // of one of them, the first
+	moves                         bool      // one of them has an amount that isn't 0
 }
 
 // How far each account was closed as of the watermark, by its own rows, and whether there are later ones.
@@ -100,7 +101,8 @@ WITH passed AS (
         WHERE p.account = c.account AND p.position = c.position AND i.position <= $5)
 )
 SELECT u.account, u.currency, CASE WHEN u.last IS NULL THEN 'open' WHEN u.position > u.last THEN 'late' ELSE 'closed' END AS state,
-       u.type, count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')), COALESCE(sum(u.amount), 0), min(u.occurred_at), max(u.occurred_at), min(u.position)
+       u.type, count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')), COALESCE(sum(u.amount), 0), min(u.occurred_at), max(u.occurred_at), min(u.position),
+       COALESCE(bool_or(u.amount <> 0), false)
 FROM unpinned u
 GROUP BY 1, 2, 3, 4, u.first
 HAVING count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')) > 0 OR COALESCE(sum(u.amount), 0) <> 0 OR COALESCE(sum(u.quantity), 0) <> 0
@@ -175,7 +177,8 @@ func (u *run) judge(ctx context.Context, tx pgx.Tx, g unpinned) error {
 			f.Check = checkUnbilled
 		}
 	}
-	if g.state == stateLate && f.Check == checkUnbilled {
+	excused := f.Check == checkUncovered && !u.billable(g.typ)
+	if g.state == stateLate && f.Check == checkUnbilled || excused && !g.moves {
 		return nil
 	}
 	f.Fingerprint = fingerprint(f.Check, g.account, g.currency, g.typ, fmt.Sprint(g.position))
@@ -187,7 +190,11 @@ func (u *run) judge(ctx context.Context, tx pgx.Tx, g unpinned) error {
 		what = "they are on no live invoice though their cycle is closed"
 	}
 	f.Detail = fmt.Sprintf("%d events of type %s, %s %s in all, from position %d on: %s", g.events, g.typ, g.amount, g.currency, g.position, what)
-	u.add(f)
+	if excused {
+		u.excused = append(u.excused, u.dated(f))
+	} else {
+		u.add(f)
+	}
 	return err
 }
 
@@ -280,7 +287,7 @@ func (p *accountPage) readUnpinned(ctx context.Context, tx pgx.Tx, u *run) error
 		return fmt.Errorf("add up what is on no invoice: %w", err)
 	}
 	p.unpinned, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (g unpinned, err error) {
-		err = row.Scan(&g.account, &g.currency, &g.state, &g.typ, &g.events, &g.amount, &g.first, &g.last, &g.position)
+		err = row.Scan(&g.account, &g.currency, &g.state, &g.typ, &g.events, &g.amount, &g.first, &g.last, &g.position, &g.moves)
 		return g, err
 	})
 	if err != nil {
