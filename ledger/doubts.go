@@ -17,11 +17,15 @@ func (w *writer) settleDoubts(ctx context.Context, b *Batch) error {
 	for i := range b.doubts {
 		doubts[i] = &b.doubts[i]
 	}
-	return w.run(func(tx pgx.Tx) error {
+	err := w.run(func(tx pgx.Tx) error {
 		known, err := lookUp(ctx, tx, doubts)
 		if err != nil {
 			return err
 		}
 		return w.compare(ctx, tx, b, known)
 	})
+	if err == nil && !w.atomic { // an atomic request may be run again as a whole
+		b.doubts = nil
+	}
+	return err
 }

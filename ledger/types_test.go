@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -204,7 +206,15 @@ func TestReplaysOutliveStricterRules(t *testing.T) {
 	if err := l.DeclareSource(t.Context(), source); err != nil {
 		t.Fatal(err)
 	}
-	for name, record := range map[string]func(context.Context, []ledger.Event) ([]ledger.Outcome, error){"a batch": l.Append, "an atomic request": l.AppendAtomic} {
+	together := ledger.NewBatcher(l, ledger.BatcherConfig{})
+	t.Cleanup(func() {
+		if err := together.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	for name, record := range map[string]func(context.Context, []ledger.Event) ([]ledger.Outcome, error){
+		"a batch": l.Append, "an atomic request": l.AppendAtomic, "a request in company": together.Append,
+	} {
 		out, err := record(t.Context(), sent())
 		if err != nil || !slices.Equal(statuses(out), []ledger.Status{ledger.Duplicate, ledger.Duplicate}) {
 			t.Errorf("%s: %+v %+v, %v", name, out[0].Err, out, err)
@@ -217,7 +227,19 @@ func TestReplaysOutliveStricterRules(t *testing.T) {
 	if out[0].Status != ledger.Conflict || out[1].Status != ledger.Rejected {
 		t.Errorf("%+v", out)
 	}
-	if n := one[int](t, db, "SELECT count(*) FROM ledger.events"); n != 2 {
+	var group sync.WaitGroup
+	for i := range 20 { // in groups with what is recorded and what is refused
+		group.Go(func() {
+			wrong, right := sent()[0], sale("o3", i+1)
+			wrong.ID, wrong.Seqn = fmt.Sprint("wrong", i), int64(100+i)
+			out, err := together.Append(context.Background(), []ledger.Event{wrong, sent()[0], right, sent()[1]})
+			if want := []ledger.Status{ledger.Rejected, ledger.Duplicate, ledger.Recorded, ledger.Duplicate}; err != nil || !slices.Equal(statuses(out), want) {
+				t.Errorf("in a group: %v, %v", statuses(out), err)
+			}
+		})
+	}
+	group.Wait()
+	if n := one[int](t, db, "SELECT count(*) FROM ledger.events"); n != 22 {
 		t.Errorf("%d events", n)
 	}
 	// What came first in the batch decides, also where what comes again breaks a rule.

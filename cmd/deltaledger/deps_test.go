@@ -192,6 +192,11 @@ var confinements = []confinement{
 		why: "what goes into buckets is decided where everything is joined, and where files are written",
 	},
 	{
+		dep: "github.com/santhosh-tekuri/jsonschema/v6/...",
+		to:  []string{"deltaledger/ledger"},
+		why: "schemas of payloads are held against them where events are recorded, and nowhere else, so that every way in has the same rules",
+	},
+	{
 		dep: "github.com/alecthomas/kong",
 		to:  []string{"deltaledger/cmd/deltaledger"},
 		why: "flags and environment are read once and passed in",
