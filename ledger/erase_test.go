@@ -272,3 +272,31 @@ func TestErasedInJSON(t *testing.T) {
 		t.Errorf("%s, %v", raw, err)
 	}
 }
+
+// An erasure leaves the chain of seals whole; the same taken away without a record doesn't.
+func TestVerifyKnowsErasures(t *testing.T) {
+	t.Parallel()
+	l, s, db := sealing(t)
+	appendAll(t, l, private("o1", 1, "acme", `{"card":"4111"}`), private("o1", 2, "globex", `{"card":"4111"}`), private("o1", 3, "other", `1`))
+	sealAll(t, l, s)
+	erase(t, l, ledger.EraseRequest{Account: "acme"})
+	if r := clean(t, s); r.Private != 2 || r.Erased != 1 {
+		t.Errorf("%d contents held against their commitments, %d erased", r.Private, r.Erased)
+	}
+	if _, err := db.Super.Exec(t.Context(), `INSERT INTO ledger.private (position, recorded_at, salt, payload) SELECT position, recorded_at, '\x00', '"other"' FROM ledger.erased`); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, s, ledger.VerifyRequest{}); r.Difference == nil || r.Difference.What != ledger.DiffPrivate {
+		t.Errorf("other content in the place of what was erased: %v", r.Difference)
+	}
+	if e := erase(t, l, ledger.EraseRequest{Account: "acme"}); e.Events != 0 {
+		t.Errorf("%+v", e)
+	}
+	clean(t, s) // and away again
+	if _, err := db.Super.Exec(t.Context(), `BEGIN; ALTER TABLE ledger.private DISABLE TRIGGER USER; DELETE FROM ledger.private WHERE payload = '1'; COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, s, ledger.VerifyRequest{}); r.Difference == nil || r.Difference.What != ledger.DiffPrivate || !strings.Contains(r.Difference.Found, "no record of an erasure") {
+		t.Errorf("taken away: %v", r.Difference)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -91,7 +92,7 @@ func (c *demoCmd) tell(ctx context.Context, s *session, a *app, name string) err
 	if err := s.flush(); err != nil {
 		return err
 	}
-	return (&serveCmd{Addr: c.Addr}).serve(ctx, s, a)
+	return (&serveCmd{Addr: c.Addr, sealing: sealing{SealEvery: 10 * time.Second}}).serve(ctx, s, a)
 }
 
 // step is one chapter of the story.
