@@ -51,7 +51,7 @@ func (s *Seals) List(ctx context.Context, limit int, before int64) ([]SealRow, e
 		return nil, readError("list seals", err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (SealRow, error) {
-		h, err := s.header(row)
+		h, err := s.sound(row)
 		return SealRow{h.Seal, h.treeRoot}, err
 	})
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *Seals) prove(ctx context.Context, tx pgx.Tx, position int64, tree proof
 	if err != nil {
 		return proof.Proof{}, err
 	}
-	seals, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (header, error) { return s.header(row) })
+	seals, err := pgx.CollectRows(rows, s.sound)
 	if err != nil {
 		return proof.Proof{}, err
 	}

@@ -18,6 +18,7 @@ type header struct {
 	hash     proof.Hash
 	frontier []byte
 	treeRoot proof.Hash
+	bad      string // what makes it no seal at all, such as a hash that is too short
 }
 
 const sqlSealHeaders = `
@@ -37,13 +38,14 @@ func (s *Seals) headers(ctx context.Context, db pg.Querier, after, through int64
 	if err != nil {
 		return nil, fmt.Errorf("read seals: %w", err)
 	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (header, error) { return s.header(row) })
+	all, err := pgx.CollectRows(rows, s.header)
 	if err != nil {
 		return nil, fmt.Errorf("read seals: %w", err)
 	}
 	return all, nil
 }
 
+// header reads one seal; whether it is one is said by bad.
 func (s *Seals) header(row pgx.CollectableRow) (h header, err error) {
 	var root, positions, tags, previous, hash, tree []byte
 	var at time.Time
@@ -56,13 +58,28 @@ func (s *Seals) header(row pgx.CollectableRow) (h header, err error) {
 		to   *proof.Hash
 		from []byte
 	}{{&h.Root, root}, {&h.Positions, positions}, {&h.Tags, tags}, {&h.Previous, previous}, {&h.hash, hash}, {&h.treeRoot, tree}} {
-		if f.from != nil && len(f.from) != sha256.Size {
-			return h, fmt.Errorf("seal %d has a hash of %d bytes: %w", h.Number, len(f.from), ErrCorrupt)
+		if copied := len(f.from); copied != sha256.Size && f.to != &h.Previous {
+			h.bad = fmt.Sprintf("a hash of %d bytes", copied)
 		}
 		copy(f.to[:], f.from)
 	}
+	switch {
+	case h.Number == 1 && previous != nil:
+		h.bad = "a previous hash, although there is nothing before it"
+	case h.Number != 1 && len(previous) != sha256.Size:
+		h.bad = fmt.Sprintf("a previous hash of %d bytes", len(previous))
+	}
 	h.Ledger, h.SealedAt = s.l.settings.ID, at.UTC()
 	return h, nil
+}
+
+// sound reads one seal that must be one.
+func (s *Seals) sound(row pgx.CollectableRow) (header, error) {
+	h, err := s.header(row)
+	if err == nil && h.bad != "" {
+		err = fmt.Errorf("seal %d has %s (run: deltaledger verify): %w", h.Number, h.bad, ErrCorrupt)
+	}
+	return h, err
 }
 
 // chain is the state of the chain after a number of seals.
@@ -143,6 +160,8 @@ func (c *chain) add(h header, watermark int64) *Difference {
 	switch {
 	case h.Number != want:
 		return wrong(fmt.Sprintf("seal %d", want), fmt.Sprintf("seal %d", h.Number), "seals are missing")
+	case h.bad != "":
+		return wrong("a seal", h.bad)
 	case h.Format != proof.SealFormat:
 		return wrong(fmt.Sprintf("format %d", proof.SealFormat), fmt.Sprintf("format %d", h.Format), "this program can't recompute another one")
 	case h.First != c.last.Last+1:
