@@ -1,13 +1,16 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"deltaledger/ledger/pg"
+	"deltaledger/ledger/proof"
 )
 
 // SetCompletenessStep sets how many events a step looks at.
@@ -63,3 +66,48 @@ func (l *Ledger) ListSQL(ctx context.Context, where []Filter) (string, []any, er
 
 // NumericCopy is the binary form of a, without its length.
 func NumericCopy(a Amount) []byte { return appendNumeric(nil, a)[4:] }
+
+// LeafOf reads the leaf of the fact at a position.
+func (s *Seals) LeafOf(ctx context.Context, position int64) (text string, hash proof.Hash, err error) {
+	err = pg.InSnapshot(ctx, s.l.pool, func(tx pgx.Tx) error {
+		r := newLeafReader(s.tables)
+		r.want = position
+		if err := r.begin(ctx, tx); err != nil {
+			return err
+		}
+		b, err := r.read(ctx, position-1, position)
+		if err != nil || len(b.leaves) != 1 {
+			return fmt.Errorf("%d leaves: %w", len(b.leaves), err)
+		}
+		text, hash = string(r.wanted), b.leaves[0].hash
+		return nil
+	})
+	return text, hash, err
+}
+
+// LeafBytes is how many bytes of canonical text the leaves in a range have, and the texts themselves.
+func (s *Seals) LeafBytes(ctx context.Context, after, through int64) (texts [][]byte, err error) {
+	err = pg.InSnapshot(ctx, s.l.pool, func(tx pgx.Tx) error {
+		r := newLeafReader(s.tables)
+		if err := r.begin(ctx, tx); err != nil {
+			return err
+		}
+		r.each = func(text []byte) { texts = append(texts, bytes.Clone(text)) }
+		_, err := r.read(ctx, after, through)
+		return err
+	})
+	return texts, err
+}
+
+// AppendInstant and AppendDay are how times stand in leaves.
+var (
+	AppendInstant = appendInstant
+	AppendDay     = appendDay
+)
+
+// AppendValue is how a value of a type stands in a leaf.
+func AppendValue(oid uint32, value []byte) (string, error) {
+	var w leafWriter
+	d, err := w.appendValue(nil, oid, value)
+	return string(d), err
+}

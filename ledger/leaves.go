@@ -53,6 +53,7 @@ type leafReader struct {
 	shapes map[string]shape
 	want   int64 // position of the leaf whose text is kept in wanted; 0: none
 	wanted []byte
+	each   func(text []byte) // sees every leaf's text; nil: not wanted
 
 	out     block
 	writer  leafWriter
@@ -220,6 +221,9 @@ func (r *leafReader) readEvents(ctx context.Context, after, through int64) error
 // add adds the leaf whose text, behind the prefix of leaves, is in r.text.
 func (r *leafReader) add(position int64) {
 	r.out.leaves = append(r.out.leaves, leaf{position, sha256.Sum256(r.text)})
+	if r.each != nil {
+		r.each(r.text[1:])
+	}
 	if position == r.want {
 		r.wanted = append(r.wanted[:0], r.text[1:]...)
 	}

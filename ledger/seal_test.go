@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -197,3 +198,5 @@ func TestVerifyNamesWhatWasChanged(t *testing.T) {
 	}
 	clean(t, s)
 }
+
+func isCorrupt(err error) bool { return errors.Is(err, ledger.ErrCorrupt) }
