@@ -19,10 +19,13 @@ const MaxTogether = 1000
 
 // BatcherConfig bounds what a Batcher holds. The zero value is usable.
 type BatcherConfig struct {
-	// Committers is how many transactions are under way at once; of requests with events of sources that
-	// send states as many again. 0: 2, so that one group is being made
-	// ready while another waits for the disk. More only make the groups smaller.
+	// Committers is how many transactions are under way at once at most; of requests with events of
+	// sources that send states as many again. There is one, unless it takes longer than Overdue: more of
+	// them only make the groups smaller. 0: 3.
 	Committers int
+	// Overdue is how long a group may take before another one is begun beside it: on a slow disk several
+	// have to be under way. 0: 4 milliseconds.
+	Overdue time.Duration
 	// MaxEvents is how many events may wait or be under way. 0: 20,000.
 	MaxEvents int
 	// MaxBytes is how many encoded bytes may wait or be under way. 0: 64 MiB.
@@ -73,9 +76,15 @@ const (
 
 // lane is a queue with its committers.
 type lane struct {
-	queue list.List // of *waiting, oldest first
-	wake  sync.Cond // signalled for each request that is queued, and when the batcher closes
+	queue   list.List   // of *waiting, oldest first
+	wake    sync.Cond   // signalled when a committer may have something to do
+	busy    int         // groups under way
+	overdue bool        // the newest of them takes long
+	timer   *time.Timer // sets overdue
 }
+
+// may reports that a committer may begin a group.
+func (l *lane) may() bool { return l.queue.Len() > 0 && (l.busy == 0 || l.overdue) }
 
 // waiting is a request that waits for its outcomes.
 type waiting struct {
@@ -97,7 +106,10 @@ func (w *waiting) bytes() int {
 // NewBatcher starts a batcher of l. Close it.
 func NewBatcher(l *Ledger, c BatcherConfig) *Batcher {
 	if c.Committers <= 0 {
-		c.Committers = 2
+		c.Committers = 3
+	}
+	if c.Overdue <= 0 {
+		c.Overdue = 4 * time.Millisecond
 	}
 	if c.MaxEvents <= 0 {
 		c.MaxEvents = 20_000
@@ -117,9 +129,12 @@ func NewBatcher(l *Ledger, c BatcherConfig) *Batcher {
 	b := &Batcher{l: l, c: c}
 	b.base, b.abandon = context.WithCancel(context.Background())
 	for i := range b.lanes {
-		b.lanes[i].wake.L = &b.mu
+		l := &b.lanes[i]
+		l.wake.L = &b.mu
+		l.timer = time.AfterFunc(c.Overdue, func() { b.late(l) })
+		l.timer.Stop()
 		for range c.Committers {
-			b.running.Go(func() { b.commitAll(&b.lanes[i]) })
+			b.running.Go(func() { b.commitAll(l) })
 		}
 	}
 	return b
@@ -179,8 +194,19 @@ func (b *Batcher) enqueue(w *waiting) error {
 	b.events += w.events()
 	b.bytes += w.bytes()
 	w.place = w.lane.queue.PushBack(w)
-	w.lane.wake.Signal()
+	if w.lane.may() {
+		w.lane.wake.Signal()
+	}
 	return nil
+}
+
+// late lets another group of a lane begin, because the one before takes long.
+func (b *Batcher) late(l *lane) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l.overdue = l.busy > 0; l.may() {
+		l.wake.Signal()
+	}
 }
 
 // leave takes a request out of the queue; false if a group has it already.
@@ -228,6 +254,23 @@ func (b *Batcher) commitAll(from *lane) {
 			return
 		}
 		b.commit(group)
+		b.done(from)
+	}
+}
+
+// done notes that a group has ended.
+func (b *Batcher) done(l *lane) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l.busy--; l.busy == 0 {
+		l.overdue = false
+		l.timer.Stop()
+	}
+	if l.may() {
+		l.wake.Signal()
+	}
+	if b.closed && l.queue.Len() == 0 {
+		l.wake.Broadcast()
 	}
 }
 
@@ -235,12 +278,15 @@ func (b *Batcher) commitAll(from *lane) {
 func (b *Batcher) take(from *lane) []*waiting {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for from.queue.Len() == 0 {
-		if b.closed {
+	for !from.may() {
+		if b.closed && from.queue.Len() == 0 {
 			return nil
 		}
 		from.wake.Wait()
 	}
+	from.busy++
+	from.overdue = false
+	from.timer.Reset(b.c.Overdue)
 	var group []*waiting
 	now, events := b.c.Now(), 0
 	for e := from.queue.Front(); e != nil; e = from.queue.Front() {
