@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"deltaledger/ledger/pg"
 )
@@ -80,19 +81,33 @@ func (w *writer) settle(ctx context.Context, b *Batch, repeats []*prepared) (fre
 	return free, err
 }
 
+// OFFSET 0: a look into the index for each key. Told that there are ten thousand of them, the planner would
+// read the whole table instead.
 const sqlLookUp = `
 SELECT w.i, k.event_key, k.position, k.recorded_at, k.digest_version, k.digest
 FROM unnest($1::uuid[]) WITH ORDINALITY AS w (event_key, i)
-JOIN ledger.event_keys k ON k.event_key = w.event_key`
+CROSS JOIN LATERAL (SELECT * FROM ledger.event_keys WHERE event_key = w.event_key OFFSET 0) AS k`
 
 const sqlLookUpPlaces = `
 SELECT w.i, k.event_key, k.position, k.recorded_at, k.digest_version, k.digest
 FROM unnest($1::uuid[]) WITH ORDINALITY AS w (position_key, i)
-JOIN ledger.event_keys k ON k.position_key = w.position_key`
+CROSS JOIN LATERAL (SELECT * FROM ledger.event_keys WHERE position_key = w.position_key OFFSET 0) AS k`
 
-// lookUp finds the items whose identity is recorded.
+// lookUp finds the items whose identity is recorded. It looks at their places first: rows were inserted in
+// the order of places, so that those of a repeated delivery are neighbours on disk, and identities aren't.
 func lookUp(ctx context.Context, tx pgx.Tx, items []*prepared) (map[*prepared]taken, error) {
-	return lookUpBy(ctx, tx, sqlLookUp, items, func(p *prepared) Key { return p.eventKey })
+	found, err := lookUpPlaces(ctx, tx, items)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(found, func(p *prepared, t taken) bool { return t.eventKey != p.eventKey })
+	if len(found) == len(items) {
+		return found, nil
+	}
+	rest := slices.DeleteFunc(slices.Clone(items), func(p *prepared) bool { _, known := found[p]; return known })
+	others, err := lookUpBy(ctx, tx, sqlLookUp, rest, func(p *prepared) Key { return p.eventKey })
+	maps.Copy(found, others)
+	return found, err
 }
 
 // lookUpPlaces finds the items whose place in their stream is taken.
@@ -102,7 +117,7 @@ func lookUpPlaces(ctx context.Context, tx pgx.Tx, items []*prepared) (map[*prepa
 }
 
 func lookUpBy(ctx context.Context, tx pgx.Tx, sql string, items []*prepared, key func(*prepared) Key) (map[*prepared]taken, error) {
-	found := map[*prepared]taken{}
+	found := make(map[*prepared]taken, len(items))
 	if len(items) == 0 {
 		return found, nil
 	}
@@ -110,21 +125,21 @@ func lookUpBy(ctx context.Context, tx pgx.Tx, sql string, items []*prepared, key
 		x, y := key(a), key(b)
 		return bytes.Compare(x[:], y[:])
 	})
-	keys := make([]uuid.UUID, len(items))
+	keys := make([][16]byte, len(items)) // of a uuid.UUID the driver would make a text first
 	for i, p := range items {
-		keys[i] = uuid.UUID(key(p))
+		keys[i] = key(p)
 	}
 	var (
 		i      int64
 		t      taken
-		id     uuid.UUID
-		digest []byte
+		id     [16]byte
+		digest pgtype.DriverBytes // ours until the next row
 	)
 	err := pg.ForEach(ctx, tx, []any{&i, &id, &t.position, &t.recordedAt, &t.version, &digest}, func() error {
 		if copy(t.digest[:], digest) != len(t.digest) {
 			return fmt.Errorf("the digest of position %d has %d bytes: %w", t.position, len(digest), ErrCorrupt)
 		}
-		t.eventKey = Key(id)
+		t.eventKey = id
 		found[items[i-1]] = t
 		return nil
 	}, sql, keys)
@@ -184,16 +199,16 @@ func keyArguments(items []*prepared, positions []int64, at time.Time) []any {
 	}
 	slices.SortFunc(index, func(i, j int) int { return order(items[i], items[j]) })
 	var (
-		eventKeys  = make([]uuid.UUID, len(items))
-		placeKeys  = make([]*uuid.UUID, len(items))
+		eventKeys  = make([][16]byte, len(items))
+		placeKeys  = make([]*[16]byte, len(items))
 		sortedPlus = make([]int64, len(items))
 		digests    = make([][]byte, len(items))
 	)
 	for to, from := range index {
 		p := items[from]
-		eventKeys[to], sortedPlus[to], digests[to] = uuid.UUID(p.eventKey), positions[from], p.digest[:]
+		eventKeys[to], sortedPlus[to], digests[to] = p.eventKey, positions[from], p.digest[:]
 		if p.numbered {
-			placeKeys[to] = (*uuid.UUID)(&p.positionKey)
+			placeKeys[to] = (*[16]byte)(&p.positionKey)
 		}
 	}
 	return []any{eventKeys, placeKeys, sortedPlus, at, int16(DigestVersion), digests}

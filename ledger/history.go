@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -213,10 +212,10 @@ func (all *histories) read(ctx context.Context, tx pgx.Tx, windows []*window, p 
 	if len(windows) == 0 {
 		return nil
 	}
-	lows, highs := make([]uuid.UUID, len(windows)), make([]uuid.UUID, len(windows))
+	lows, highs := make([][16]byte, len(windows)), make([][16]byte, len(windows))
 	for i, w := range windows {
 		from, through := w.keys(p)
-		lows[i], highs[i] = uuid.UUID(from), uuid.UUID(through)
+		lows[i], highs[i] = from, through
 	}
 	direction := "DESC"
 	if p == later {

@@ -15,6 +15,7 @@ import (
 
 	"deltaledger/ledger"
 	"deltaledger/ledger/wire"
+	"deltaledger/migrations/pgtest"
 )
 
 // benchEvents is how many events the benchmarks record: DELTALEDGER_BENCH_EVENTS, else 200,000.
@@ -43,20 +44,44 @@ func shopLine(prefix string, n int) string {
 func BenchmarkRecord(b *testing.B) {
 	n := benchEvents(b)
 	for round := range b.N {
-		l, _ := open(b)
-		copied := copyRate(b, l, fmt.Sprint("c", round), n)
+		l, db := open(b)
+		cpu := func(rate func() float64) (float64, float64) {
+			self, server := pgtest.CPU(b, db)
+			events := rate()
+			selfAfter, serverAfter := pgtest.CPU(b, db)
+			return events, (selfAfter + serverAfter - self - server).Seconds() / float64(n) * 1e6
+		}
+		batches := encoded(b, l, fmt.Sprint("c", round), n)
+		copied, copyCPU := cpu(func() float64 { return copyRate(b, l, batches, n) })
 		var file bytes.Buffer
 		for i := range n {
 			file.WriteString(shopLine(fmt.Sprint("r", round), i) + "\n")
 		}
-		first := ingestRate(b, l, file.Bytes(), func(s wire.Summary) int64 { return s.Recorded }, n)
-		again := ingestRate(b, l, file.Bytes(), func(s wire.Summary) int64 { return s.Duplicate }, n)
+		before := one[int64](b, db, sqlDisk)
+		first, firstCPU := cpu(func() float64 {
+			return ingestRate(b, l, file.Bytes(), func(s wire.Summary) int64 { return s.Recorded }, n)
+		})
+		disk := one[int64](b, db, sqlDisk) - before
+		again, againCPU := cpu(func() float64 {
+			return ingestRate(b, l, file.Bytes(), func(s wire.Summary) int64 { return s.Duplicate }, n)
+		})
 		b.ReportMetric(copied, "copy-events/s")
 		b.ReportMetric(first, "record-events/s")
 		b.ReportMetric(first/copied, "record/copy")
 		b.ReportMetric(again/first, "again/first")
+		b.ReportMetric(firstCPU/copyCPU, "record/copy-cpu")
+		b.ReportMetric(firstCPU, "record-cpu-us/event")
+		b.ReportMetric(againCPU, "again-cpu-us/event")
+		b.ReportMetric(float64(disk)/float64(n), "disk-bytes/event")
 	}
 }
+
+// What a recorded event takes on disk: its row, its key, its private content, and their indexes.
+const sqlDisk = `
+SELECT sum(pg_total_relation_size(c.oid))::bigint
+FROM pg_class c
+WHERE c.relnamespace = 'ledger'::regnamespace AND c.relkind = 'r'
+  AND (c.relispartition OR c.relname IN ('event_keys', 'private'))`
 
 func ingestRate(b *testing.B, l *ledger.Ledger, file []byte, counted func(wire.Summary) int64, n int) float64 {
 	began := time.Now()
@@ -68,7 +93,7 @@ func ingestRate(b *testing.B, l *ledger.Ledger, file []byte, counted func(wire.S
 	return float64(n) / took.Seconds()
 }
 
-func copyRate(b *testing.B, l *ledger.Ledger, prefix string, n int) float64 {
+func encoded(b *testing.B, l *ledger.Ledger, prefix string, n int) []ledger.Encoded {
 	events := make([]ledger.Event, n)
 	for i := range events {
 		e, bad := wire.DecodeOne([]byte(shopLine(prefix, i)), wire.Options{})
@@ -82,6 +107,10 @@ func copyRate(b *testing.B, l *ledger.Ledger, prefix string, n int) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
+	return batches
+}
+
+func copyRate(b *testing.B, l *ledger.Ledger, batches []ledger.Encoded, n int) float64 {
 	group, ctx := errgroup.WithContext(context.Background())
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	began := time.Now()

@@ -97,6 +97,9 @@ func (in *intake) inBatches(ctx context.Context, r io.Reader, f Format) error {
 	if in.o.BatchSize <= 0 || in.o.BatchSize > ledger.MaxBatch {
 		in.o.BatchSize = ledger.MaxBatch
 	}
+	if in.o.Workers <= 0 {
+		in.o.Workers = in.o.Writers + 1 // one decodes while the others wait for the database
+	}
 	in.o.Concurrent = true
 	writers := make(chan struct{}, in.o.Writers)
 	return Decode(ctx, r, f, in.o.Options, func(b Batch) error {
