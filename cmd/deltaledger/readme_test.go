@@ -24,7 +24,7 @@ var documents = []struct {
 	want []string // in what the blocks print
 }{
 	{"README.md", []string{"the same file", "2025-01  FR", "INV-000001", "2025-02"}},
-	{"docs/integrating.md", []string{"conflict: id:", "is missing", "total 1 quantity, 95.1 EUR", "nothing was recorded", "month,country"}},
+	{"docs/integrating.md", []string{"conflict: id:", "is missing", "total 1 quantity, 95.1 EUR", "nothing was recorded", "month,country", "dimensions.paid_on", "-2", "dimensions.partner"}},
 	{"docs/operating.md", []string{
 		"Europe/London", "commission: 2.5% of amount of line.sold", "INV-000001", "the cron line would call", "no charge of the terms selects them",
 		"1 late events found, 1 healed", "INV-000003", "not what the manifest says", "the backup holds the same",
