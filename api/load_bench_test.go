@@ -1,0 +1,243 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"deltaledger/ledger"
+)
+
+const (
+	loadRate  = 100             // single events a second that are sent beside the load
+	loadQuiet = 8 * time.Second // how long they are measured with nothing else
+	loadLeast = 4 * time.Second // how long a load is kept up at least
+)
+
+// BenchmarkDurableWriteUnderLoad sends single events at a steady, modest rate, whether earlier ones were
+// answered or not, and measures how long each takes from the moment that it was due until it is
+// acknowledged: first with nothing else, then while other work runs, one kind after the other and then all
+// of it at once. It prints the 99th percentiles and their ratios to the quiet one.
+//
+// DELTALEDGER_BENCH_EVENTS is the size of the atomic request, else 500,000.
+func BenchmarkDurableWriteUnderLoad(b *testing.B) {
+	for round := range b.N {
+		w := newLoadBench(b, round)
+		quiet := w.measure("quiet", func(ctx context.Context) { pause(ctx, loadQuiet) })
+		var all []time.Duration
+		for _, load := range w.loads() {
+			all = append(all, w.during(load)...)
+		}
+		together := w.together()
+		all = append(all, together...)
+		b.ReportMetric(milliseconds(p99(quiet)), "quiet-p99-ms")
+		b.ReportMetric(milliseconds(p99(all)), "load-p99-ms")
+		b.ReportMetric(float64(p99(all))/float64(p99(quiet)), "load/quiet")
+		b.ReportMetric(float64(p99(together))/float64(p99(quiet)), "together/quiet")
+	}
+}
+
+// loadBench is a service and those who send single events to it.
+type loadBench struct {
+	*testing.B
+	s       *service
+	host    string
+	clients chan *singleClient
+	n       atomic.Int64
+	round   int
+	events  int
+	columns atomic.Int64
+}
+
+// load is other work, done again until it has taken long enough.
+type load struct {
+	name string
+	do   func(context.Context)
+}
+
+func newLoadBench(b *testing.B, round int) *loadBench {
+	b.Helper()
+	w := &loadBench{B: b, s: start(b, time.Time{}, nil), clients: make(chan *singleClient, 1024), round: round, events: 500_000}
+	if text := os.Getenv("DELTALEDGER_BENCH_EVENTS"); text != "" {
+		var err error
+		if w.events, err = strconv.Atoi(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	address, err := url.Parse(w.s.url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.host = address.Host
+	w.atomic(b.Context()) // so that there is something to read
+	return w
+}
+
+func (w *loadBench) loads() []load {
+	return []load{
+		{"watermarks", func(ctx context.Context) { w.check(w.s.l.TakeWatermark(ctx)) }},
+		{"atomic", w.atomic},
+		{"export", func(ctx context.Context) { w.read(ctx, http.MethodGet, "/v1/exports/months/2026-01.csv?open=true", "") }},
+		{"reconcile", func(ctx context.Context) { w.read(ctx, http.MethodPost, "/v1/reconciliations", "{}") }},
+		{"schema", w.addColumn},
+	}
+}
+
+// addColumn declares a column, and then gives it a rest: nobody declares several a second.
+func (w *loadBench) addColumn(ctx context.Context) {
+	w.check(w.s.l.AddColumn(ctx, ledger.Column{
+		Name: fmt.Sprint("bench_", w.columns.Add(1)), Kind: "dimension", Type: "text", Description: "of a benchmark", Owner: "bench", By: "bench",
+	}, time.Minute))
+	pause(ctx, time.Second)
+}
+
+// atomic records events in one request, all or none.
+func (w *loadBench) atomic(ctx context.Context) {
+	var body bytes.Buffer
+	first := w.n.Add(int64(w.events)) - int64(w.events)
+	for i := range w.events {
+		body.WriteString(singleEvent(1_000_000+w.round, int(first)+i) + "\n")
+	}
+	w.read(ctx, http.MethodPost, "/v1/events?atomic=true", body.String())
+}
+
+// read sends a request and reads its whole answer.
+func (w *loadBench) read(ctx context.Context, method, path, body string) {
+	request, err := http.NewRequestWithContext(ctx, method, w.s.url+path, strings.NewReader(body))
+	if err != nil {
+		w.Error(err)
+		return
+	}
+	if request.Header.Set("Content-Type", "application/json"); strings.HasPrefix(path, "/v1/events") {
+		request.Header.Set("Content-Type", "application/x-ndjson")
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		w.Error(err)
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode >= http.StatusMultipleChoices {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
+		w.Errorf("%s: %d %s", path, response.StatusCode, text)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		w.Error(err)
+	}
+}
+
+func (w *loadBench) check(_ any, err error) {
+	if err != nil {
+		w.Error(err)
+	}
+}
+
+// during measures while a load is kept up.
+func (w *loadBench) during(l load) []time.Duration {
+	return w.measure(l.name, func(ctx context.Context) {
+		for began := time.Now(); time.Since(began) < loadLeast; {
+			l.do(ctx)
+		}
+	})
+}
+
+// together measures while the atomic request runs once more, with all other loads beside it.
+func (w *loadBench) together() []time.Duration {
+	return w.measure("together", func(ctx context.Context) {
+		var done atomic.Bool
+		var group sync.WaitGroup
+		for _, l := range w.loads() {
+			if l.name == "atomic" {
+				continue
+			}
+			group.Go(func() {
+				for !done.Load() {
+					l.do(ctx)
+				}
+			})
+		}
+		w.atomic(ctx)
+		done.Store(true)
+		group.Wait()
+	})
+}
+
+// measure sends single events while work is done, and returns how long each took.
+func (w *loadBench) measure(name string, work func(context.Context)) []time.Duration {
+	ctx, cancel := context.WithCancel(w.Context())
+	var mu sync.Mutex
+	var took []time.Duration
+	var group sync.WaitGroup
+	sender := make(chan struct{})
+	began := time.Now()
+	go func() {
+		defer close(sender)
+		for i := 0; ; i++ {
+			due := began.Add(time.Duration(i) * time.Second / loadRate)
+			if pause(ctx, time.Until(due)); ctx.Err() != nil {
+				return
+			}
+			group.Go(func() {
+				w.one()
+				mu.Lock()
+				defer mu.Unlock()
+				took = append(took, time.Since(due))
+			})
+		}
+	}()
+	work(w.Context())
+	cancel()
+	<-sender
+	group.Wait()
+	slices.Sort(took)
+	if len(took) == 0 {
+		w.Fatalf("%s: nothing was sent", name)
+	}
+	w.Logf("%-10s %6.1f s  %5d events  p50 %8.2f ms  p99 %8.2f ms  max %8.2f ms", name, time.Since(began).Seconds(), len(took),
+		milliseconds(took[len(took)/2]), milliseconds(p99(took)), milliseconds(took[len(took)-1]))
+	return took
+}
+
+// one sends one event and waits for its acknowledgement.
+func (w *loadBench) one() {
+	var client *singleClient
+	select {
+	case client = <-w.clients:
+	default:
+		var err error
+		if client, err = dialSingle(w.host); err != nil {
+			w.Error(err)
+			return
+		}
+	}
+	if err := client.send(singleEvent(2_000_000+w.round, int(w.n.Add(1)))); err != nil {
+		w.Error(err)
+		return
+	}
+	w.clients <- client
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func p99(took []time.Duration) time.Duration {
+	took = slices.Sorted(slices.Values(took))
+	return took[min(len(took)-1, len(took)*99/100)]
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
