@@ -183,9 +183,11 @@ func readCompleteness(ctx context.Context, tx pgx.Tx, source string, end *time.T
 	var s SourceCompleteness
 	var firstMissing, position *int64
 	var occurred, recorded *time.Time
-	err := pg.ForEach(ctx, tx, []any{&s.Source, &s.Numbering, &s.Declared, &s.Events, &s.Streams, &s.StreamsWithGaps,
+	err := pg.ForEach(ctx, tx, []any{
+		&s.Source, &s.Numbering, &s.Declared, &s.Events, &s.Streams, &s.StreamsWithGaps,
 		&s.Gaps, &s.Missing, &s.Doubled, &firstMissing, &s.LastSeqn, &s.ThroughTime, &position, &occurred, &recorded, &s.LagSeconds, &s.LookedAtThrough,
-		&s.PeriodGaps, &s.PeriodMissing, &s.UncertainMissing}, func() error {
+		&s.PeriodGaps, &s.PeriodMissing, &s.UncertainMissing,
+	}, func() error {
 		one := s
 		if position != nil {
 			one.Newest = &NewestEvent{*position, occurred.UTC(), recorded.UTC()}

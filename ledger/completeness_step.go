@@ -91,8 +91,10 @@ func (l *looker) loadSources(ctx context.Context, arrivals []arrival) error {
 		}
 	}
 	var s sourceState
-	dest := []any{&s.source, &s.numbering, &s.skip, &s.events, &s.streams, &s.withGaps, &s.gaps, &s.missing, &s.doubled, &s.first, &s.last, &s.lastAt,
-		&s.newest.position, &s.newest.occurredAt, &s.newest.recordedAt}
+	dest := []any{
+		&s.source, &s.numbering, &s.skip, &s.events, &s.streams, &s.withGaps, &s.gaps, &s.missing, &s.doubled, &s.first, &s.last, &s.lastAt,
+		&s.newest.position, &s.newest.occurredAt, &s.newest.recordedAt,
+	}
 	err := pg.ForEach(ctx, l.tx, dest, func() error {
 		one := s
 		one.skip = s.skip && !l.anew
@@ -170,8 +172,10 @@ func (l *looker) loadGaps(ctx context.Context, arrivals []arrival) error {
 }
 
 func gapColumns(g *openGap) []any {
-	return []any{&g.source, &g.stream, &g.from, &g.to, &g.since, &g.sincePosition, &g.previousAt,
-		&g.next.position, &g.next.recordedAt, &g.next.occurredAt, &g.next.account, &g.earliest}
+	return []any{
+		&g.source, &g.stream, &g.from, &g.to, &g.since, &g.sincePosition, &g.previousAt,
+		&g.next.position, &g.next.recordedAt, &g.next.occurredAt, &g.next.account, &g.earliest,
+	}
 }
 
 // The highest number of a stream below one that arrived, as of the step before. Events of later steps in
