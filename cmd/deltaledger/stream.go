@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,7 +67,11 @@ func streamTable(v ledger.StreamView) table {
 		t.add(append([]string{or(r.Seqn), r.ID, r.Type, r.Account, stamp(r.OccurredAt), stamp(r.RecordedAt), r.Amount.String(),
 			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e), fmt.Sprint(r.Position)}, cellsOf(r, measures)...)...)
 	}
-	t.note = fmt.Sprintf("%s, total %s, %s", plural(len(v.Entries), "event"), totals(v.Totals), asOfNote(v.AsOf))
+	all := make([]ledger.Row, len(v.Entries))
+	for i, e := range v.Entries {
+		all[i] = e.Event
+	}
+	t.note = fmt.Sprintf("%s, total %s, %s", events(all), totals(v.Totals), asOfNote(v.AsOf))
 	if len(v.Entries) == 0 {
 		t.note = fmt.Sprintf("no events of stream %s of source %s, %s", strconv.Quote(v.Stream), strconv.Quote(v.Source), asOfNote(v.AsOf))
 	}
@@ -124,7 +131,13 @@ func remark(e ledger.StreamEntry) string {
 	if len(e.CorrectedBy) > 0 {
 		parts = append(parts, "corrected by "+strings.Join(e.CorrectedBy, ", "))
 	}
-	if e.Event.Kind != ledger.Upstream {
+	if len(e.Event.State) > 0 {
+		parts = append(parts, stands(e.Event.State))
+	}
+	switch {
+	case e.Event.CausedBy != nil:
+		parts = append(parts, fmt.Sprintf("%s because of position %d", e.Event.Kind, *e.Event.CausedBy))
+	case e.Event.Kind != ledger.Upstream:
 		parts = append(parts, strings.TrimSpace(string(e.Event.Kind)+" "+e.Event.Reason))
 	}
 	if e.Event.Erased != nil {
@@ -133,11 +146,43 @@ func remark(e ledger.StreamEntry) string {
 	return strings.Join(parts, "; ")
 }
 
+// stands tells a state as it was sent.
+func stands(state []byte) string {
+	var values map[string]ledger.Amount
+	if err := json.Unmarshal(state, &values); err != nil {
+		return "state " + string(state)
+	}
+	parts := make([]string, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		parts = append(parts, name+" "+values[name].String())
+	}
+	return "state: " + strings.Join(parts, ", ")
+}
+
+// events says how many of the rows are events, and how many the ledger made because of them.
+func events(rows []ledger.Row) string {
+	made := 0
+	for _, r := range rows {
+		if r.CausedBy != nil {
+			made++
+		}
+	}
+	text := plural(len(rows)-made, "event")
+	if made > 0 {
+		text += " and " + plural(made, "row") + " made because of them"
+	}
+	return text
+}
+
 // diffTable tells a difference line by line: what came, how the totals moved, what was billed.
 func diffTable(d ledger.StreamDiff) table {
 	t := table{columns: []column{text("what"), text("id"), number("before"), number("after"), text("unit"), text("type"), text("occurred_at"), text("recorded_at")}}
 	for _, r := range d.Added {
-		t.add("event added", r.ID, "", r.Amount.String(), r.Currency, r.Type, stamp(r.OccurredAt), stamp(r.RecordedAt))
+		what := "event added"
+		if r.CausedBy != nil {
+			what = string(r.Kind) + " added"
+		}
+		t.add(what, r.ID, "", r.Amount.String(), r.Currency, r.Type, stamp(r.OccurredAt), stamp(r.RecordedAt))
 	}
 	for _, c := range d.Totals {
 		if c.Before.String() == c.After.String() {
@@ -152,7 +197,7 @@ func diffTable(d ledger.StreamDiff) table {
 	for _, c := range d.Billing {
 		t.add("billed on", c.ID, billed(c.Before), billed(c.After), "", "", "", "")
 	}
-	t.note = fmt.Sprintf("from watermark %d to %d: %s added", d.Before.Position, d.After.Position, plural(len(d.Added), "event"))
+	t.note = fmt.Sprintf("from watermark %d to %d: %s added", d.Before.Position, d.After.Position, events(d.Added))
 	if len(t.rows) == 0 {
 		t.note += ", nothing differs"
 	}
