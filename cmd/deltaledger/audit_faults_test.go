@@ -58,6 +58,8 @@ var plantedFaults = []struct{ finds, statements string }{
 	{"cycle whose lines aren't the sum of its billed events", `UPDATE billing.invoice_lines SET amount = amount + 0.01; UPDATE billing.invoices SET total = total + 0.01`},
 	{"cycle whose lines aren't the sum of its billed events", `UPDATE ledger.events SET amount = amount + 0.01`},
 	{"event that was sent otherwise", `UPDATE ledger.events SET amount = -amount`},
+	{"stream of states whose sum isn't its last state", `UPDATE ledger.events SET amount = amount + 1 WHERE source = 'meter'`},
+	{"stream of states whose sum isn't its last state", `DELETE FROM ledger.events WHERE kind IN ('reorder', 'reversal')`},
 	{"event that was sent otherwise", `UPDATE ledger.events SET account = 'other' WHERE position = (SELECT min(position) FROM ledger.events)`},
 	{"gap in the numbers", `DELETE FROM billing.invoice_numbers WHERE number = 1`},
 	{"invoice without a number", `DELETE FROM billing.invoice_numbers WHERE number = 1`},
@@ -95,7 +97,13 @@ func TestAuditFindsFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	w := holding{facts: facts, closed: true}
+	p.must("sources", "declare", "meter", "--states")
+	p.must("ingest", p.file("states.ndjson", `{"id":"s1","source":"meter","stream":"m","seqn":1,"type":"read","account":"a1","occurred_at":"2024-01-01T10:00:00Z","currency":"USD","state":{"amount":"5","quantity":"1"}}
+{"id":"s0","source":"meter","stream":"m","seqn":0,"type":"read","account":"a0","occurred_at":"2024-01-01T10:00:00Z","currency":"USD","state":{"amount":"3","quantity":"1"}}
+`))
+	facts["meter/s0"], facts["meter/s1"] = "upstream a0 m 0 read 1704103200 USD state 3 1", "upstream a1 m 1 read 1704103200 USD state 5 1"
+	p.must("close", "--through", "2024-02-29")
+	w := holding{facts: facts, states: map[string]string{"meter/m": "a1 5 1"}, closed: true}
 	passesAudit(t, conn, w)
 	tried := map[string]bool{}
 	for _, fault := range plantedFaults {

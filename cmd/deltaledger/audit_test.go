@@ -15,6 +15,7 @@ import (
 type holding struct {
 	facts     map[string]string // by source and id, as sqlFacts spells them; nil: nobody knows
 	positions map[string]int64  // by source and id: what was answered to who sent them
+	states    map[string]string // by source and stream: account and values of its last state, as sqlStates spells them
 	closed    bool              // everything is billed: the last close came after the last event
 }
 
@@ -67,7 +68,10 @@ var auditRules = []rule{
 	{"event billed twice", `SELECT position::text FROM billing.pins_v1 WHERE live GROUP BY position HAVING count(*) > 1`},
 	{"invoice that isn't its pins", `
 		SELECT i.id::text FROM billing.invoices i
-		WHERE i.pinned <> (SELECT count(*) FROM billing.pins p WHERE p.account = i.account AND p.invoice_id = i.id)`},
+		WHERE (i.pinned, i.events) <> (
+		    SELECT count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment')) FROM billing.pins p
+		    JOIN ledger.every_event e ON e.position = p.position AND e.recorded_at = p.recorded_at
+		    WHERE p.account = i.account AND p.invoice_id = i.id)`},
 	{"invoice that isn't its lines", `
 		SELECT i.id::text FROM billing.invoices i
 		WHERE i.total <> COALESCE((SELECT sum(l.amount) FROM billing.invoice_lines l WHERE l.account = i.account AND l.invoice_id = i.id), 0)`},
@@ -115,9 +119,19 @@ var closedRules = []rule{
 const sqlFacts = `
 SELECT source || '/' || event_id, position,
        concat_ws(' ', kind, account, COALESCE(stream, '-'), COALESCE(seqn::text, '-'), type, extract(epoch FROM occurred_at)::bigint, currency,
-                 COALESCE(trim_scale(amount)::text, '-'), COALESCE(trim_scale(quantity)::text, '-'))
+                 CASE WHEN state IS NULL THEN concat_ws(' ', COALESCE(trim_scale(amount)::text, '-'), COALESCE(trim_scale(quantity)::text, '-'))
+                      ELSE concat_ws(' ', 'state', state->>'amount', state->>'quantity') END)
 FROM ledger.events
 WHERE kind IN ('upstream', 'adjustment')`
+
+// sqlStates is where the sums of each stream of states stand, with the rows that the ledger made for them.
+const sqlStates = `
+SELECT COALESCE(c.source, e.source) || '/' || e.stream, concat_ws(' ', e.account, trim_scale(sum(e.amount)), trim_scale(sum(e.quantity)))
+FROM ledger.events e
+LEFT JOIN ledger.events c ON c.position = e.caused_by
+WHERE e.state IS NOT NULL OR e.kind IN ('reorder', 'reversal')
+GROUP BY COALESCE(c.source, e.source), e.stream, e.account
+HAVING sum(e.amount) <> 0 OR sum(e.quantity) <> 0`
 
 // querier is a connection or a transaction.
 type querier interface {
@@ -149,6 +163,11 @@ func auditLedger(ctx context.Context, q querier, w holding) (problems []string, 
 		return problems, nil
 	}
 	more, err := compareFacts(ctx, q, w)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, more...)
+	more, err = compareStates(ctx, q, w)
 	return append(problems, more...), err
 }
 
@@ -194,6 +213,32 @@ func compareFacts(ctx context.Context, q querier, w holding) ([]string, error) {
 	problems = listProblem(problems, "event that was sent otherwise", changed)
 	problems = listProblem(problems, "event at another position than its sender was told", moved)
 	return listProblem(problems, "event that is lost", lost), nil
+}
+
+// compareStates: all that a stream of states adds up to is its last state, under the account of that.
+func compareStates(ctx context.Context, q querier, w holding) ([]string, error) {
+	rows, err := q.Query(ctx, sqlStates)
+	if err != nil {
+		return nil, err
+	}
+	sums, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ Stream, Sum string }])
+	if err != nil {
+		return nil, err
+	}
+	var wrong []string
+	seen := map[string]bool{}
+	for _, s := range sums {
+		if w.states[s.Stream] != s.Sum {
+			wrong = append(wrong, fmt.Sprintf("%s: %q, its last state is %q", s.Stream, s.Sum, w.states[s.Stream]))
+		}
+		seen[s.Stream] = true
+	}
+	for stream, last := range w.states {
+		if !seen[stream] && !strings.HasSuffix(last, " 0 0") {
+			wrong = append(wrong, fmt.Sprintf("%s: nothing, its last state is %q", stream, last))
+		}
+	}
+	return listProblem(nil, "stream of states whose sum isn't its last state", wrong), nil
 }
 
 // passesAudit reports every problem of a ledger.

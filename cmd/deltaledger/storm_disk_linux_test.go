@@ -90,6 +90,7 @@ func TestStormDiskFull(t *testing.T) {
 		}
 	})
 	p.must("migrate", "--zone", "UTC", "--freeze-grace", "0s")
+	p.must("sources", "declare", stormStates, "--states")
 	p.must("db", "start")
 	s := newStorm(t, p, stormSeed(t), "")
 	s.begin()

@@ -14,18 +14,20 @@ import (
 // model is what a ledger must hold by what it was sent and what it answered.
 type model struct {
 	mu        sync.Mutex
-	facts     map[string]string // what was sent and may be recorded
-	positions map[string]int64  // what was acknowledged
-	recorded  map[string]bool   // what was answered as recorded, and not as a duplicate
-	conflicts map[string]bool   // what was sent again with other content, and refused
-	statuses  map[string]int    // how often each answer came
-	problems  map[string]bool   // said already
-	sent      []request         // some that were acknowledged, to be sent again by others
+	facts     map[string]string     // what was sent and may be recorded
+	positions map[string]int64      // what was acknowledged
+	recorded  map[string]bool       // what was answered as recorded, and not as a duplicate
+	conflicts map[string]bool       // what was sent again with other content, and refused
+	statuses  map[string]int        // how often each answer came
+	problems  map[string]bool       // said already
+	states    map[string]stormEvent // the last state of each stream of states
+	sent      []request             // some that were acknowledged, to be sent again by others
 }
 
 func newModel() *model {
 	return &model{
-		facts: map[string]string{}, positions: map[string]int64{}, recorded: map[string]bool{}, conflicts: map[string]bool{},
+		states: map[string]stormEvent{},
+		facts:  map[string]string{}, positions: map[string]int64{}, recorded: map[string]bool{}, conflicts: map[string]bool{},
 		statuses: map[string]int{}, problems: map[string]bool{},
 	}
 }
@@ -33,7 +35,11 @@ func newModel() *model {
 func (m *model) holding() holding {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return holding{facts: m.facts, positions: m.positions, closed: true}
+	states := map[string]string{}
+	for stream, e := range m.states {
+		states[stream] = e.account + " " + e.amount + " " + e.quantity
+	}
+	return holding{facts: m.facts, positions: m.positions, states: states, closed: true}
 }
 
 // send notes what is about to be sent: from now on it may be recorded.
@@ -42,6 +48,10 @@ func (m *model) send(events []stormEvent) {
 	defer m.mu.Unlock()
 	for _, e := range events {
 		m.facts[e.name()] = e.fact()
+		stream := e.source + "/" + e.stream
+		if last, known := m.states[stream]; e.state && (!known || last.seqn < e.seqn) {
+			m.states[stream] = e
+		}
 	}
 }
 
@@ -105,6 +115,7 @@ type stormEvent struct {
 	at                 time.Time
 	currency, amount   string
 	quantity, payload  string
+	state              bool // amount and quantity are those of the stream after it
 }
 
 func (e *stormEvent) name() string { return e.source + "/" + e.id }
@@ -118,14 +129,23 @@ func (e *stormEvent) fact() string {
 	if quantity == "" {
 		quantity = "-"
 	}
-	return strings.Join([]string{kind, e.account, stream, seqn, e.typ, strconv.FormatInt(e.at.Unix(), 10), e.currency, e.amount, quantity}, " ")
+	amount := e.amount
+	if e.state {
+		amount = "state " + amount
+	}
+	return strings.Join([]string{kind, e.account, stream, seqn, e.typ, strconv.FormatInt(e.at.Unix(), 10), e.currency, amount, quantity}, " ")
 }
 
 // json is the event on the wire.
 func (e *stormEvent) json() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `{"id":%q,"source":%q,"stream":%q,"type":%q,"account":%q,"occurred_at":%q,"currency":%q,"amount":%q`,
-		e.id, e.source, e.stream, e.typ, e.account, e.at.Format(time.RFC3339), e.currency, e.amount)
+	fmt.Fprintf(&b, `{"id":%q,"source":%q,"stream":%q,"type":%q,"account":%q,"occurred_at":%q,"currency":%q`,
+		e.id, e.source, e.stream, e.typ, e.account, e.at.Format(time.RFC3339), e.currency)
+	if e.state {
+		fmt.Fprintf(&b, `,"seqn":%d,"state":{"amount":%q,"quantity":%q}}`, e.seqn, e.amount, e.quantity)
+		return b.String()
+	}
+	fmt.Fprintf(&b, `,"amount":%q`, e.amount)
 	if e.quantity != "" {
 		fmt.Fprintf(&b, `,"quantity":%q`, e.quantity)
 	}

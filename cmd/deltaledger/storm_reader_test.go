@@ -22,6 +22,7 @@ type answers struct {
 	mu       sync.Mutex
 	all      []told
 	files    map[string][32]byte // of frozen months
+	seals    map[int64]string    // hashes of seals
 	compared int
 	pulls    int
 }
@@ -124,6 +125,7 @@ func (s *storm) bill(ctx context.Context, random *rand.Rand) {
 		s.closeThrough(ctx, last.Format(time.DateOnly))
 		s.reconcile(ctx)
 		s.pull(ctx)
+		s.lookAtSeals(ctx)
 		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
 	}
 }
@@ -196,5 +198,38 @@ func (s *storm) pull(ctx context.Context) {
 		if known && before != sum {
 			s.complain("a frozen file changed", "%s", m.Month)
 		}
+	}
+}
+
+// lookAtSeals holds the newest seals against those that were seen before: the chain never forks.
+func (s *storm) lookAtSeals(ctx context.Context) {
+	_, body, ok := s.get(ctx, "/v1/seals?limit=100")
+	if !ok {
+		return
+	}
+	var list struct {
+		Seals []struct {
+			Number int64
+			Hash   string
+		}
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		s.complain("an answer isn't JSON", "%s", body)
+		return
+	}
+	s.seen.mu.Lock()
+	var changed []int64
+	if s.seen.seals == nil {
+		s.seen.seals = map[int64]string{}
+	}
+	for _, seal := range list.Seals {
+		if before, known := s.seen.seals[seal.Number]; known && before != seal.Hash {
+			changed = append(changed, seal.Number)
+		}
+		s.seen.seals[seal.Number] = seal.Hash
+	}
+	s.seen.mu.Unlock()
+	if len(changed) > 0 {
+		s.complain("the chain of seals forked", "at seals %v", changed)
 	}
 }

@@ -53,7 +53,10 @@ func stormSeed(t *testing.T) uint64 {
 	return seed
 }
 
-const stormWriters = 16
+const (
+	stormWriters = 16
+	stormStates  = "meter" // the source that sends states
+)
 
 // storm is a service under load while something fails: 16 writers that send again what they got no answer
 // for, readers whose answers must never change, closes and reconciliations. In the end everything that was
@@ -97,6 +100,7 @@ func privateLedger(t *testing.T) *program {
 	t.Helper()
 	p := newProgram(t)
 	p.must("migrate", "--zone", "UTC", "--freeze-grace", "0s")
+	p.must("sources", "declare", stormStates, "--states")
 	p.must("db", "start")
 	return p
 }
@@ -171,14 +175,11 @@ func (s *storm) end() {
 	s.reconcile(context.Background())
 	s.closeThrough(context.Background(), stormEnd)
 	s.pull(context.Background())
+	s.lookAtSeals(context.Background())
 	s.seen.check(s)
 	s.keeper.stop()
-	var run struct {
-		Findings []struct{ Check, Detail string }
-	}
-	if s.p.ask(&run, "reconcile"); len(run.Findings) != 0 {
-		t.Errorf("findings: %v", run.Findings)
-	}
+	s.verify()
+	s.reconciles()
 	conn := s.p.connect(embedded.Superuser)
 	passesAudit(t, conn, s.model.holding())
 	s.countConflicts(conn)
@@ -190,6 +191,50 @@ func (s *storm) end() {
 	if len(s.model.facts) == 0 || s.seen.compared == 0 {
 		t.Errorf("nothing was recorded, or nothing read")
 	}
+}
+
+// reconciles makes a last run, which finds nothing but the conflicts that were provoked.
+func (s *storm) reconciles() {
+	s.t.Helper()
+	r := s.p.run("reconcile", "--output", "json")
+	var run struct {
+		Findings []struct {
+			Check, Detail string
+			Subject       struct{ Conflicts int }
+		}
+	}
+	if r.code != exitDone && r.code != exitFindings {
+		s.t.Fatalf("reconcile: %+v", r)
+	}
+	document(s.t, r.stdout, &run)
+	conflicts := 0
+	for _, f := range run.Findings {
+		if f.Check != "conflicts" {
+			s.t.Errorf("finding: %s: %s", f.Check, f.Detail)
+		}
+		conflicts += f.Subject.Conflicts
+	}
+	if conflicts != len(s.model.conflicts) {
+		s.t.Errorf("%d conflicts were found, and %d were answered", conflicts, len(s.model.conflicts))
+	}
+}
+
+// verify seals what is there and recomputes every seal.
+func (s *storm) verify() {
+	s.t.Helper()
+	s.p.must("seal")
+	var r struct {
+		Seals, Facts int64
+		Unsealed     struct{ Facts int64 }
+		Difference   any
+	}
+	s.p.ask(&r, "verify")
+	if r.Seals == 0 || r.Facts < int64(len(s.model.facts)) || r.Unsealed.Facts != 0 || r.Difference != nil {
+		s.t.Errorf("verified: %+v", r)
+	}
+	s.seen.mu.Lock()
+	defer s.seen.mu.Unlock()
+	s.t.Logf("%d seals over %d facts verify; %d of the seals were seen before", r.Seals, r.Facts, len(s.seen.seals))
 }
 
 // countConflicts: each that was answered is kept, once.

@@ -46,6 +46,10 @@ func (w *writer) run(ctx context.Context) {
 
 // step sends one request, sometimes twice at once, and sometimes again.
 func (w *writer) step() {
+	if w.random.IntN(12) == 0 {
+		w.states()
+		return
+	}
 	r := w.choose()
 	if r.refuses == 0 {
 		w.storm.model.send(r.events)
@@ -66,6 +70,35 @@ func (w *writer) step() {
 	if again, ok := w.storm.model.remembered(w.random); ok && w.random.IntN(5) == 0 {
 		w.storm.until(again, w.random)
 	}
+}
+
+// states sends the states of a new stream in any order, half of them beside the other half. Now and then
+// the stream moves to another account.
+func (w *writer) states() {
+	var all []request
+	first := w.content()
+	stream := fmt.Sprintf("m%d-%d", w.n, w.aside)
+	for n := range 2 + w.random.IntN(5) {
+		e := w.content()
+		e.id, e.source, e.stream, e.seqn, e.state = fmt.Sprintf("%s-%d", stream, n), stormStates, stream, int64(n), true
+		e.currency, e.payload, e.quantity = first.currency, "", fmt.Sprint(w.random.IntN(9))
+		if w.random.IntN(3) > 0 {
+			e.account = first.account
+		}
+		all = append(all, request{what: "state", path: "/v1/events", body: e.json(), media: "application/json", events: []stormEvent{e}, single: true})
+	}
+	w.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	var both sync.WaitGroup
+	for _, part := range [][]request{all[:len(all)/2], all[len(all)/2:]} {
+		random := rand.New(rand.NewPCG(w.random.Uint64(), 0))
+		both.Go(func() {
+			for _, r := range part {
+				w.storm.model.send(r.events)
+				w.storm.until(r, random)
+			}
+		})
+	}
+	both.Wait()
 }
 
 // choose makes a request of one of the kinds.
