@@ -63,6 +63,10 @@ func IsUnavailable(err error) bool {
 	if strings.HasPrefix(c, "08") || strings.HasPrefix(c, "57P") || strings.HasPrefix(c, "53") {
 		return true
 	}
+	// A server that takes no session because of a fault of its own, such as a full disk, calls it internal.
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting && strings.HasPrefix(c, "XX") {
+		return true
+	}
 	return c == "" && err != nil && (pgconn.SafeToRetry(err) || isConnection(err))
 }
 
