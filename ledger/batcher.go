@@ -315,6 +315,9 @@ func (b *Batcher) commit(group []*waiting) {
 	if err == nil {
 		err = b.write(ctx, all)
 	}
+	if err != nil {
+		all.doubtConflicts()
+	}
 	at := 0
 	for _, w := range group {
 		n := w.events()
@@ -382,6 +385,16 @@ func (b *Batcher) count(f func(*batcherCounts)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f(&b.stats)
+}
+
+// doubtConflicts takes back that events are in conflict: the transaction that should have kept the conflicts
+// may be the one that failed, and nobody may be told of one that isn't kept (invariant 3).
+func (b *Batch) doubtConflicts() {
+	for i, o := range b.Outcomes {
+		if o.Status == Conflict {
+			b.Outcomes[i] = Outcome{}
+		}
+	}
 }
 
 // settled reports that every event has an outcome, and none is in doubt.

@@ -17,7 +17,7 @@ type model struct {
 	facts     map[string]string     // what was sent and may be recorded
 	positions map[string]int64      // what was acknowledged
 	recorded  map[string]bool       // what was answered as recorded, and not as a duplicate
-	conflicts map[string]bool       // what was sent again with other content, and refused
+	conflicts map[string]string     // what was sent again with other content, and how that was refused
 	statuses  map[string]int        // how often each answer came
 	problems  map[string]bool       // said already
 	states    map[string]stormEvent // the last state of each stream of states
@@ -27,7 +27,7 @@ type model struct {
 func newModel() *model {
 	return &model{
 		states: map[string]stormEvent{},
-		facts:  map[string]string{}, positions: map[string]int64{}, recorded: map[string]bool{}, conflicts: map[string]bool{},
+		facts:  map[string]string{}, positions: map[string]int64{}, recorded: map[string]bool{}, conflicts: map[string]string{},
 		statuses: map[string]int{}, problems: map[string]bool{},
 	}
 }

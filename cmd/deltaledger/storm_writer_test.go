@@ -254,7 +254,7 @@ func (s *storm) attempt(r request) (decided bool, err error) {
 	case r.refuses != 0 && got.status == r.refuses:
 		if r.refuses == http.StatusConflict {
 			s.model.mu.Lock()
-			s.model.conflicts[r.events[0].name()] = true
+			s.model.conflicts[r.events[0].name()] = time.Now().Format(time.StampMilli) + " " + string(got.body)
 			s.model.mu.Unlock()
 		}
 		return true, nil
