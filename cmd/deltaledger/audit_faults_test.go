@@ -54,6 +54,8 @@ var plantedFaults = []struct{ finds, statements string }{
 		SELECT account, position, recorded_at, origin_start, gen_random_uuid() FROM billing.pins LIMIT 1`},
 	{"invoice that isn't its pins", `DELETE FROM billing.pins WHERE position = (SELECT min(position) FROM billing.pins)`},
 	{"event that isn't billed", `DELETE FROM billing.pins WHERE position = (SELECT min(position) FROM billing.pins)`},
+	{"amount of the ledger's own rows that isn't billed", `
+		DELETE FROM billing.pins WHERE position IN (SELECT position FROM ledger.events WHERE kind IN ('reorder', 'reversal'))`},
 	{"invoice that isn't its lines", `UPDATE billing.invoices SET total = total + 0.01`},
 	{"cycle whose lines aren't the sum of its billed events", `UPDATE billing.invoice_lines SET amount = amount + 0.01; UPDATE billing.invoices SET total = total + 0.01`},
 	{"cycle whose lines aren't the sum of its billed events", `UPDATE ledger.events SET amount = amount + 0.01`},

@@ -109,7 +109,14 @@ var auditRules = []rule{
 var closedRules = []rule{
 	{"event that isn't billed", `
 		SELECT e.source || '/' || e.event_id FROM ledger.events e
-		WHERE NOT EXISTS (SELECT FROM billing.pins_v1 p WHERE p.account = e.account AND p.position = e.position AND p.live)`},
+		WHERE e.kind IN ('upstream', 'adjustment')
+		  AND NOT EXISTS (SELECT FROM billing.pins_v1 p WHERE p.account = e.account AND p.position = e.position AND p.live)`},
+	// Those that cancel each other out need no invoice.
+	{"amount of the ledger's own rows that isn't billed", `
+		SELECT e.account || ' ' || e.currency || ': ' || sum(e.amount) FROM ledger.events e
+		WHERE e.kind NOT IN ('upstream', 'adjustment')
+		  AND NOT EXISTS (SELECT FROM billing.pins_v1 p WHERE p.account = e.account AND p.position = e.position AND p.live)
+		GROUP BY e.account, e.currency HAVING sum(e.amount) <> 0`},
 	{"invoice without a number", `
 		SELECT i.id::text FROM billing.invoices i
 		WHERE NOT EXISTS (SELECT FROM billing.invoice_numbers n WHERE n.account = i.account AND n.invoice_id = i.id)`},
