@@ -3,8 +3,11 @@ package export
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/big"
 	"strconv"
+
+	"deltaledger/ledger"
 )
 
 // A numeric on the wire of PostgreSQL is a sign and digits to the base 10,000; the first digit counts
@@ -160,3 +163,24 @@ func appendDigits(dst, digits []byte, weight int) ([]byte, error) {
 func append4(dst []byte, d uint64) []byte {
 	return append(dst, byte('0'+d/1000), byte('0'+d/100%10), byte('0'+d/10%10), byte('0'+d%10))
 }
+
+// Total is an exact sum of numerics as PostgreSQL sends them in binary. The zero value is the empty sum.
+type Total struct {
+	sum  total
+	room []byte
+}
+
+// Add adds a numeric. Errors wrap ledger.ErrCorrupt: the ledger stores no such number.
+func (t *Total) Add(numeric []byte) error {
+	var err error
+	if t.room, err = appendNumeric(t.room[:0], numeric, &t.sum); err != nil {
+		return fmt.Errorf("%w: %w", err, ledger.ErrCorrupt)
+	}
+	return nil
+}
+
+// Any reports whether something was added, be it 0.
+func (t *Total) Any() bool { return t.sum.any }
+
+// String is the sum as a plain decimal without zeros that say nothing.
+func (t *Total) String() string { return t.sum.String() }

@@ -48,6 +48,18 @@ func (w *leafWriter) appendRow(d []byte, columns []leafColumn, row pg.Tuple) ([]
 	return append(d, '}'), nil
 }
 
+// appendEvent appends the text of an event's leaf; key is the text of its row of event_keys, nil if it has none.
+func (w *leafWriter) appendEvent(d []byte, columns []leafColumn, row pg.Tuple, key []byte) ([]byte, error) {
+	d, err := w.appendRow(append(d, `{"fact":`...), columns, row)
+	if err != nil {
+		return d, err
+	}
+	if key != nil {
+		d = append(append(d, `,"key":`...), key...)
+	}
+	return append(d, `,"kind":"event"}`...), nil
+}
+
 // known reports whether appendValue can write values of the type.
 func known(oid uint32) bool {
 	switch oid {

@@ -48,12 +48,13 @@ type block struct {
 // leafReader reads the leaves of ranges in one transaction after the other. It keeps its room, and belongs
 // to one goroutine.
 type leafReader struct {
-	tables []FactTable
-	tx     pgx.Tx
-	shapes map[string]shape
-	want   int64 // position of the leaf whose text is kept in wanted; 0: none
-	wanted []byte
-	each   func(text []byte) // sees every leaf's text; nil: not wanted
+	tables  []FactTable
+	tx      pgx.Tx
+	shapes  map[string]shape
+	want    int64 // position of the leaf whose text is kept in wanted; 0: none
+	wanted  []byte
+	each    func(text []byte) // sees every leaf's text; nil: not wanted
+	without string            // a condition that leaves out events and their keys; empty: none
 
 	out     block
 	writer  leafWriter
@@ -143,7 +144,7 @@ func (r *leafReader) readKeys(ctx context.Context, after, through int64) error {
 	}
 	s := r.shapes[keysTable]
 	at := s.index("position")
-	query := "SELECT " + s.list("k") + " FROM " + keysTable + " k WHERE " + within("k", after, through)
+	query := "SELECT " + s.list("k") + " FROM " + keysTable + " k WHERE " + within("k", after, through) + r.without
 	return pg.CopyTuples(ctx, r.tx, query, func(row pg.Tuple) error {
 		position, err := int64Of(row, at)
 		if err != nil {
@@ -184,16 +185,13 @@ func (r *leafReader) key(position int64) *keyEntry {
 func (r *leafReader) readEvents(ctx context.Context, after, through int64) error {
 	s := r.shapes[eventsTable]
 	at, recorded, committed := s.index("position"), s.index("recorded_at"), s.index("commitment")
-	query := "SELECT " + s.list("e") + " FROM " + eventsTable + " e WHERE " + within("e", after, through)
+	query := "SELECT " + s.list("e") + " FROM " + eventsTable + " e WHERE " + within("e", after, through) + r.without
 	return pg.CopyTuples(ctx, r.tx, query, func(row pg.Tuple) error {
 		position, err := int64Of(row, at)
 		if err != nil {
 			return err
 		}
-		d := append(append(r.text[:0], proof.LeafPrefix), `{"fact":`...)
-		if d, err = r.writer.appendRow(d, s.columns, row); err != nil {
-			return fmt.Errorf("position %d: %w", position, err)
-		}
+		var text []byte
 		switch key := r.key(position); {
 		case key == nil:
 			r.oddAt(position, "the event has no key in ledger.event_keys")
@@ -201,9 +199,11 @@ func (r *leafReader) readEvents(ctx context.Context, after, through int64) error
 			r.oddAt(position, "there are two events with this position")
 		default:
 			key.used = true
-			d = append(append(d, `,"key":`...), r.keys[key.from:key.to]...)
+			text = r.keys[key.from:key.to]
 		}
-		r.text = append(d, `,"kind":"event"}`...)
+		if r.text, err = r.writer.appendEvent(append(r.text[:0], proof.LeafPrefix), s.columns, row, text); err != nil {
+			return fmt.Errorf("position %d: %w", position, err)
+		}
 		r.add(position)
 		r.out.events++
 		if c := row[committed]; c != nil {

@@ -120,7 +120,7 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = ('ledger.' || leaf)::regclass AND c.conname = 'events_month' AND c.convalidated) THEN
         RAISE EXCEPTION 'the partition of % has no constraint events_month that bounds recorded_at: moving it would read all of it while everybody waits',
-            to_char($1, 'YYYY-MM') USING ERRCODE = 'object_not_in_prerequisite_state';
+            to_char($1, 'YYYY-MM') USING ERRCODE = 'invalid_parameter_value';
     END IF;
     -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
     LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE;

@@ -53,6 +53,7 @@ func (c *aggregateCmd) Run(ctx context.Context, s *session) error {
 		if r.More {
 			s.warn("there are more groups: these are the first %d", limit)
 		}
+		warnOfDetached(s, r.NotCovered)
 		for _, key := range unused(r) {
 			s.say("no event here has a value of %s", strconv.Quote(key))
 		}

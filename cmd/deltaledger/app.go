@@ -11,6 +11,7 @@ import (
 
 	"deltaledger/billing"
 	"deltaledger/export"
+	"deltaledger/export/archive"
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
 	"deltaledger/ledger/pg/embedded"
@@ -29,6 +30,7 @@ type app struct {
 	exporter   *export.Exporter
 	reconciler *reconcile.Reconciler
 	seals      *ledger.Seals
+	archiver   *archive.Archiver
 
 	closers []func() error
 }
@@ -80,6 +82,10 @@ func (a *app) join(ctx context.Context, s *session, address string) (err error) 
 		return err
 	}
 	if a.seals, err = ledger.NewSeals(a.ledger, sealedFacts()...); err != nil {
+		return err
+	}
+	a.archiver, err = archive.New(a.ledger, a.seals, a.billing, archive.Options{Now: s.now, Tell: func(text string) { s.say("%s", text) }})
+	if err != nil {
 		return err
 	}
 	return nil

@@ -49,6 +49,11 @@ var moduleRules = []importRule{
 		why: "files show what was recorded and billed; they must not depend on what a reconciliation found",
 	},
 	{
+		pkg: "deltaledger/export/archive",
+		may: slices.Concat([]string{"deltaledger/export", "deltaledger/billing", "deltaledger/ledger/proof"}, facts),
+		why: "a copy is held against the seals, and leaves the ledger only when its files are frozen and its events billed",
+	},
+	{
 		pkg: "deltaledger/reconcile/...",
 		may: slices.Concat([]string{"deltaledger/reconcile/...", "deltaledger/billing"}, facts),
 		why: "checks compare what was recorded and billed; a check that reads through export would share its faults",
@@ -136,7 +141,7 @@ var confinements = []confinement{
 		dep: "github.com/jackc/pgx/v5/...",
 		to: []string{
 			"deltaledger/ledger", "deltaledger/ledger/pg/...", "deltaledger/billing", "deltaledger/reconcile",
-			"deltaledger/export", "deltaledger/migrations/...", "deltaledger/api/...", "deltaledger/cmd/deltaledger",
+			"deltaledger/export", "deltaledger/export/archive", "deltaledger/migrations/...", "deltaledger/api/...", "deltaledger/cmd/deltaledger",
 		},
 		why: "decoders and parsers are pure and do not speak to a database",
 	},
@@ -188,13 +193,18 @@ var confinements = []confinement{
 	},
 	{
 		dep: "gocloud.dev/...",
-		to:  []string{"deltaledger/cmd/deltaledger", "deltaledger/export"},
+		to:  []string{"deltaledger/cmd/deltaledger", "deltaledger/export", "deltaledger/export/archive"},
 		why: "what goes into buckets is decided where everything is joined, and where files are written",
 	},
 	{
 		dep: "github.com/santhosh-tekuri/jsonschema/v6/...",
 		to:  []string{"deltaledger/ledger"},
 		why: "schemas of payloads are held against them where events are recorded, and nowhere else, so that every way in has the same rules",
+	},
+	{
+		dep: "github.com/parquet-go/parquet-go/...",
+		to:  []string{"deltaledger/export/..."},
+		why: "columns and their types are made in one place",
 	},
 	{
 		dep: "github.com/alecthomas/kong",

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"deltaledger/export/archive"
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
 )
@@ -76,6 +77,8 @@ func explain(err error) string {
 		return text + "\nThe database gives no answer: run the same command again; if that fails too, check that the database runs and that --database-url is right."
 	case errors.Is(err, ledger.ErrBusy):
 		return text + "\nNothing was done: run the same command again in a moment."
+	case errors.Is(err, archive.ErrDamaged):
+		return text + "\nDon't rely on that copy. Run `deltaledger verify` to see whether the database still holds what was sealed; if it does, archive the month to another place."
 	case errors.Is(err, ledger.ErrCorrupt):
 		return text + "\nThe database holds what this program can't have written: stop writing to it and look before anything else."
 	}

@@ -44,6 +44,7 @@ func (c *eventsListCmd) Run(ctx context.Context, s *session) error {
 		if page.Events == nil {
 			page.Events = []ledger.Row{}
 		}
+		warnOfDetached(s, page.NotCovered)
 		t := rowTable(page.Events)
 		t.note = fmt.Sprintf("%d events, %s", len(page.Events), asOfNote(page.AsOf))
 		if page.NextCursor != "" {

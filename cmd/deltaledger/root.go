@@ -35,6 +35,7 @@ type root struct {
 	Reconcile reconcileCmd `cmd:"" help:"Find late events and whatever does not tie out, and heal it."`
 	Findings  findingsCmd  `cmd:"" help:"List what reconciliations found wrong, and resolve it."`
 	Export    exportCmd    `cmd:"" help:"Write, compare and check the files of a month."`
+	Archive   archiveCmd   `cmd:"" help:"Copy sealed months to a directory or bucket, and take them out of what lists read."`
 
 	Seal        sealCmd        `cmd:"" help:"Seal everything that is recorded now."`
 	Seals       sealsCmd       `cmd:"" help:"List the seals, newest first."`
