@@ -51,6 +51,9 @@ func (s *server) aggregate(ctx context.Context, in *aggregateIn) (*huma.StreamRe
 		"Ledger-Watermark": {strconv.FormatInt(r.AsOf.Position, 10)},
 		"Ledger-Truncated": {strconv.FormatBool(r.More)},
 	}
+	if len(r.NotCovered) > 0 {
+		header.Set("Ledger-Not-Covered", monthNames(r.NotCovered))
+	}
 	d := download{contentType: "application/json", header: header, write: func(w io.Writer) (http.Header, error) { return nil, writeGroupsJSON(w, r) }}
 	if in.Format == "csv" || in.Format == "" && prefersCSV(in.Accept) {
 		d.contentType = "text/csv; charset=utf-8; header=present"
@@ -90,7 +93,7 @@ func writeGroupsJSON(w io.Writer, r ledger.AggregateResult) error {
 			return err
 		}
 	}
-	rest, err := json.Marshal(groupsEnd{r.More, r.Zone, r.AsOf})
+	rest, err := json.Marshal(groupsEnd{r.More, r.Zone, r.AsOf, r.NotCovered})
 	if err == nil {
 		_, err = fmt.Fprintf(w, "],%s\n", rest[1:])
 	}
@@ -102,6 +105,17 @@ type groupsEnd struct {
 	More bool             `json:"more"`
 	Zone string           `json:"zone"`
 	AsOf ledger.Watermark `json:"as_of"`
+
+	NotCovered []ledger.DetachedMonth `json:"not_covered,omitempty"`
+}
+
+// monthNames are the names of months for a header.
+func monthNames(months []ledger.DetachedMonth) string {
+	names := make([]string, len(months))
+	for i, m := range months {
+		names[i] = m.Month
+	}
+	return strings.Join(names, ",")
 }
 
 // writeGroupsCSV writes a header and a line for each group. A key that the events have none of is an
@@ -143,9 +157,10 @@ func (s *server) aggregateDoc() doc {
 				Type: huma.TypeArray, Description: "One object for each group: its keys as texts (null where the events have none), currency where a measure is money, each measure as a decimal string, and count, the number of events",
 				Items: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true},
 			},
-			"more":  {Type: huma.TypeBoolean, Description: "There are more groups than the limit; these are the first"},
-			"zone":  {Type: huma.TypeString, Description: "IANA time zone of the date buckets"},
-			"as_of": s.schemaOf(ledger.Watermark{}),
+			"more":        {Type: huma.TypeBoolean, Description: "There are more groups than the limit; these are the first"},
+			"zone":        {Type: huma.TypeString, Description: "IANA time zone of the date buckets"},
+			"as_of":       s.schemaOf(ledger.Watermark{}),
+			"not_covered": {Type: huma.TypeArray, Description: notCovered, Items: s.schemaOf(ledger.DetachedMonth{})},
 		},
 		Required: []string{"rows", "more", "zone", "as_of"},
 	}
@@ -155,8 +170,9 @@ func (s *server) aggregateDoc() doc {
 		answers: map[string]*huma.Response{"200": {
 			Description: "The sums, ordered by their keys",
 			Headers: map[string]*huma.Param{
-				"Ledger-Watermark": {Description: "Position as of which the sums are exact", Schema: &huma.Schema{Type: huma.TypeInteger, Format: "int64"}},
-				"Ledger-Truncated": {Description: "true if there are more groups than the limit", Schema: &huma.Schema{Type: huma.TypeBoolean}},
+				"Ledger-Watermark":   {Description: "Position as of which the sums are exact", Schema: &huma.Schema{Type: huma.TypeInteger, Format: "int64"}},
+				"Ledger-Not-Covered": {Description: "Months that were detached and may hold events that were asked for, separated by commas. Absent: the sums are whole", Schema: &huma.Schema{Type: huma.TypeString}},
+				"Ledger-Truncated":   {Description: "true if there are more groups than the limit", Schema: &huma.Schema{Type: huma.TypeBoolean}},
 			},
 			Content: map[string]*huma.MediaType{
 				"application/json": {Schema: object, Example: example(

@@ -200,6 +200,7 @@ func (s *server) routes() {
 	route(s, "GET /v1/exports/months/{month}.json", s.monthManifestDoc(), s.monthManifest)
 
 	route(s, "GET /v1/seals", listSealsDoc(), s.listSeals)
+	route(s, "GET /v1/archives", listArchivesDoc(), s.listArchives)
 	route(s, "GET /v1/events/{source}/{id}/proof", proveEventDoc(), s.proveEvent)
 
 	route(s, "GET /healthz", aliveDoc(), s.alive)

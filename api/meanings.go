@@ -40,6 +40,14 @@ func meanings() map[string]map[string]string {
 			"position": "Every position up to this one is decided",
 			"taken_at": "When the ledger's last position was read, by the clock of the database (UTC)",
 		},
+		"DetachedMonth": {
+			"month":               "Calendar month of recorded_at, in UTC",
+			"events":              "Events in the month, whatever was asked",
+			"first_occurred_at":   "Earliest occurred_at of them (UTC)",
+			"last_occurred_at":    "Latest occurred_at of them (UTC)",
+			"first_business_date": "Earliest business date of them",
+			"last_business_date":  "Latest business date of them",
+		},
 		"RecordedEvent": {
 			"position":      "The ledger's own number of the event, increasing in the order of recording, with gaps",
 			"recorded_at":   "When the ledger stored it, by the clock of the database (UTC)",

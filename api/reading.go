@@ -21,7 +21,12 @@ type EventsPage struct {
 	Events     []ledger.Row     `json:"events"`
 	NextCursor string           `json:"next_cursor,omitempty" doc:"Ask with it for the next page. Absent on the last one"`
 	AsOf       ledger.Watermark `json:"as_of" doc:"Watermark of the whole listing: events recorded since are on none of its pages"`
+
+	NotCovered []ledger.DetachedMonth `json:"not_covered,omitempty" doc:"Months of recorded_at that were detached and may hold events that were asked for: they are on none of the pages. Absent: the listing is whole"`
 }
+
+// notCovered describes the field of that name.
+const notCovered = "Months of recorded_at that were detached and may hold events that were asked for: they are in none of the sums. Absent: the sums are whole"
 
 type listEventsOut struct{ Body EventsPage }
 
@@ -39,7 +44,7 @@ func (s *server) listEvents(ctx context.Context, in *listEventsIn) (*listEventsO
 	if page.Events == nil {
 		page.Events = []ledger.Row{}
 	}
-	return &listEventsOut{EventsPage{page.Events, page.NextCursor, page.AsOf}}, nil
+	return &listEventsOut{EventsPage{page.Events, page.NextCursor, page.AsOf, page.NotCovered}}, nil
 }
 
 func listEventsDoc() doc {
