@@ -107,8 +107,14 @@ func (d *declarations) look(e *Event) *marks {
 	}
 	var m marks
 	for _, f := range [...]struct{ name, value string }{
-		{"id", e.ID}, {"stream", e.Stream}, {"type", e.Type}, {"account", e.Account}, {"corrects", e.Corrects},
-		{"reason", e.Reason}, {"reference", e.Reference}, {"maker", e.Maker},
+		{"id", e.ID},
+		{"stream", e.Stream},
+		{"type", e.Type},
+		{"account", e.Account},
+		{"corrects", e.Corrects},
+		{"reason", e.Reason},
+		{"reference", e.Reference},
+		{"maker", e.Maker},
 	} {
 		for _, r := range rules {
 			if r.has(f.value) {

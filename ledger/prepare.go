@@ -103,7 +103,7 @@ func (l *Ledger) prepareAll(b *Batch, d *declarations) (doubtful bool, err error
 		bad := validate(e, horizon, l.zone)
 		if bad == nil {
 			broken, marks := d.check(e), d.look(e)
-			if broken == nil && marks != nil {
+			if marks != nil && marks.withheld != nil { // first: it repeats no value
 				broken = marks.withheld
 			}
 			doubtful = doubtful || broken != nil

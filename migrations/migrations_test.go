@@ -173,6 +173,7 @@ func TestManyMigrateAtOnce(t *testing.T) {
 // Who migrates need not be a superuser, nor a member of the roles that serve.
 func TestMemberOfTheOwnerMigrates(t *testing.T) {
 	t.Parallel()
+	pgtest.New(t) // the roles belong to the server: another database has made them
 	db := pgtest.Empty(t)
 	name := "migrator_" + strings.ToLower(rand.Text()[:12])
 	database := names(t, db, `SELECT current_database()::text`)[0]
