@@ -600,10 +600,8 @@ CONSTRAINT dead_letters_pkey ON ledger.dead_letters: PRIMARY KEY (n);
 CONSTRAINT declarations_pkey ON ledger.declarations: PRIMARY KEY (n);
 CONSTRAINT detachments_archive ON ledger.detachments: FOREIGN KEY (archive) REFERENCES ledger.archives(n);
 CONSTRAINT detachments_pkey ON ledger.detachments: PRIMARY KEY (n);
-CONSTRAINT erased_erasure ON ledger.erased: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
 CONSTRAINT erased_pkey ON ledger.erased: PRIMARY KEY ("position");
 CONSTRAINT erased_conflicts_conflict ON ledger.erased_conflicts: FOREIGN KEY (conflict) REFERENCES ledger.conflicts(n);
-CONSTRAINT erased_conflicts_erasure ON ledger.erased_conflicts: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
 CONSTRAINT erased_conflicts_pkey ON ledger.erased_conflicts: PRIMARY KEY (conflict);
 CONSTRAINT erasure_ends_erasure ON ledger.erasure_ends: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
 CONSTRAINT erasure_ends_pkey ON ledger.erasure_ends: PRIMARY KEY (erasure);
@@ -1104,7 +1102,11 @@ BEGIN
         WHERE c.n > after_n AND (s.scope <> 'event' OR c.event_key = ledger.event_key(s.source, s.event_id))
         ORDER BY c.n
         LIMIT most) w
-    LEFT JOIN ledger.every_event e ON e.position = w.existing_position AND e.recorded_at = w.existing_recorded_at;
+    LEFT JOIN LATERAL (
+        SELECT x.account
+        FROM ledger.every_event x
+        WHERE x.position = w.existing_position AND x.recorded_at = w.existing_recorded_at
+        LIMIT 1) e ON true;
     INSERT INTO ledger.erased_conflicts (conflict, erasure, pii, payload)
     SELECT p.conflict, which, (SELECT array_agg(k ORDER BY k COLLATE "C") FROM jsonb_object_keys(p.pii) k), p.payload IS NOT NULL
     FROM ledger.conflict_private p
@@ -1121,6 +1123,8 @@ CREATE OR REPLACE FUNCTION ledger.erase_events(which bigint, after_time timestam
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
 AS $function$
 DECLARE
     s     ledger.erasures := ledger.open_erasure(which);
@@ -1151,7 +1155,12 @@ BEGIN
             WHERE p.position > after_position
             ORDER BY p.position
             LIMIT most) w
-        LEFT JOIN ledger.every_event e ON e.position = w.position AND e.recorded_at = w.recorded_at;
+        -- With its LIMIT it can't become a scan of all events, once for each part.
+        LEFT JOIN LATERAL (
+            SELECT x.business_date, x.source
+            FROM ledger.every_event x
+            WHERE x.position = w.position AND x.recorded_at = w.recorded_at
+            LIMIT 1) e ON true;
     END IF;
     INSERT INTO ledger.erased (position, recorded_at, erasure, pii, payload)
     SELECT p.position, p.recorded_at, which, (SELECT array_agg(k ORDER BY k COLLATE "C") FROM jsonb_object_keys(p.pii) k), p.payload IS NOT NULL
