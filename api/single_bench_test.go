@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,6 +35,8 @@ const (
 // inserts the same rows into one table with the columns and indexes of ledger.events, from as many
 // clients, on the same server. It prints the ratio.
 func BenchmarkSingleEvents(b *testing.B) {
+	ballast := make([]byte, 64<<20) // as serve has
+	defer runtime.KeepAlive(ballast)
 	for range b.N {
 		s := start(b, time.Time{}, func(c *api.Config) {
 			c.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil)) // written as it is to a terminal, and read by nobody
