@@ -68,8 +68,10 @@ func rowTable(rows []ledger.Row) table {
 		t.columns = append(t.columns, number(name))
 	}
 	for _, r := range rows {
-		t.add(append([]string{fmt.Sprint(r.Position), stamp(r.OccurredAt), stamp(r.RecordedAt), r.Source, r.ID, r.Stream, or(r.Seqn),
-			r.Type, r.Account, r.Amount.String(), r.Currency, r.Quantity.String(), string(r.Kind), string(r.Dimensions), erasedShort(r.Erased)}, cellsOf(r, measures)...)...)
+		t.add(append([]string{
+			fmt.Sprint(r.Position), stamp(r.OccurredAt), stamp(r.RecordedAt), r.Source, r.ID, r.Stream, or(r.Seqn),
+			r.Type, r.Account, r.Amount.String(), r.Currency, r.Quantity.String(), string(r.Kind), string(r.Dimensions), erasedShort(r.Erased),
+		}, cellsOf(r, measures)...)...)
 	}
 	return t
 }

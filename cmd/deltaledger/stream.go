@@ -64,8 +64,10 @@ func streamTable(v ledger.StreamView) table {
 	}
 	for _, e := range v.Entries {
 		r := e.Event
-		t.add(append([]string{or(r.Seqn), r.ID, r.Type, r.Account, stamp(r.OccurredAt), stamp(r.RecordedAt), r.Amount.String(),
-			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e), fmt.Sprint(r.Position)}, cellsOf(r, measures)...)...)
+		t.add(append([]string{
+			or(r.Seqn), r.ID, r.Type, r.Account, stamp(r.OccurredAt), stamp(r.RecordedAt), r.Amount.String(),
+			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e), fmt.Sprint(r.Position),
+		}, cellsOf(r, measures)...)...)
 	}
 	all := make([]ledger.Row, len(v.Entries))
 	for i, e := range v.Entries {
