@@ -69,12 +69,8 @@ func startOn(t testing.TB, now time.Time, change func(*api.Config), pool func(*p
 			t.Error(err)
 		}
 	})
-	seals, err := ledger.NewSeals(s.l, slices.Concat(billing.Facts(), reconcile.Facts(), export.Facts())...)
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := api.Config{
-		Ledger: s.l, Batcher: batcher, Billing: s.b, Exporter: s.e, Reconciler: reconciler, Seals: seals, Version: "test",
+		Ledger: s.l, Batcher: batcher, Billing: s.b, Exporter: s.e, Reconciler: reconciler, Seals: s.sealer(t), Version: "test",
 		Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
 	if change != nil {
@@ -90,6 +86,16 @@ func startOn(t testing.TB, now time.Time, change func(*api.Config), pool func(*p
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s
+}
+
+// sealer is the chain of seals of the service's ledger.
+func (s *service) sealer(t testing.TB) *ledger.Seals {
+	t.Helper()
+	seals, err := ledger.NewSeals(s.l, slices.Concat(billing.Facts(), reconcile.Facts(), export.Facts())...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seals
 }
 
 // answer is what a server said.

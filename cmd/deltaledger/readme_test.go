@@ -28,6 +28,7 @@ var documents = []struct {
 	{"docs/operating.md", []string{
 		"Europe/London", "commission: 2.5% of amount of line.sold", "INV-000001", "the cron line would call", "no charge of the terms selects them",
 		"1 late events found, 1 healed", "INV-000003", "not what the manifest says", "the backup holds the same",
+		"verified through seal", "in the chain", "the proof holds, for a checkpoint that the key signed",
 	}},
 	{"docs/design.md", nil},
 }
