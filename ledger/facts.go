@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pg"
 )
 
 // FactTable is a table whose rows are facts with a position of their own, drawn from the ledger's sequence.
@@ -82,14 +84,10 @@ ORDER BY 1, a.attname COLLATE "C"`
 // readShapes reads which columns tables have now. It must run in a statement after the one that says
 // through which position facts are read: what was recorded up to there has no other columns.
 func readShapes(ctx context.Context, tx pgx.Tx, tables []string) (map[string]shape, error) {
-	rows, err := tx.Query(ctx, sqlShapes, tables)
-	if err != nil {
-		return nil, fmt.Errorf("read the columns of facts: %w", err)
-	}
 	shapes := map[string]shape{}
 	var table, name string
 	var oid uint32
-	_, err = pgx.ForEachRow(rows, []any{&table, &name, &oid}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&table, &name, &oid}, func() error {
 		if !known(oid) {
 			return fmt.Errorf("column %s of %s has a type that has no canonical form, so that it can't be sealed", name, table)
 		}
@@ -98,7 +96,7 @@ func readShapes(ctx context.Context, tx pgx.Tx, tables []string) (map[string]sha
 		s.columns = append(s.columns, leafColumn{name: name, member: []byte(`"` + name + `":`), oid: oid})
 		shapes[table] = s
 		return nil
-	})
+	}, sqlShapes, tables)
 	if err != nil {
 		return nil, fmt.Errorf("read the columns of facts: %w", err)
 	}

@@ -120,7 +120,8 @@ func TestNumbersInLeaves(t *testing.T) {
 
 func numberInLeaf(t *testing.T, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, text string) {
+}, text string,
+) {
 	t.Helper()
 	var binaryForm []byte
 	var want string

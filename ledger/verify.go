@@ -115,7 +115,6 @@ type verification struct {
 	last   int64         // position that the newest seal ends at, for progress
 	found  chan finding  // what the workers say
 	groups chan []header // what they work on
-	free   []*leafReader
 }
 
 // finding is what the check of a group of blocks found.
@@ -123,7 +122,6 @@ type finding struct {
 	facts, events, private, erased int64
 	through                        int64 // seal
 	position                       int64
-	span                           int64 // positions
 	difference                     *Difference
 }
 

@@ -67,22 +67,23 @@ func TestTamper(t *testing.T) {
 		}
 	})
 	var next atomic.Int64
-	var counted sync.Map
+	counted := map[string]int{}
+	var counting sync.Mutex
 	var group sync.WaitGroup
 	for range 3 {
 		group.Go(func() {
 			for n := next.Add(1); n <= int64(tries) && !t.Failed(); n = next.Add(1) {
 				kind := w.try(rand.New(rand.NewPCG(seed, uint64(n))), n)
-				c, _ := counted.LoadOrStore(kind, new(atomic.Int64))
-				c.(*atomic.Int64).Add(1)
+				counting.Lock()
+				counted[kind]++
+				counting.Unlock()
 			}
 		})
 	}
 	group.Wait()
-	counted.Range(func(kind, n any) bool {
-		t.Logf("%6d %s", n.(*atomic.Int64).Load(), kind)
-		return true
-	})
+	for _, kind := range sortedKeys(counted) {
+		t.Logf("%6d %s", counted[kind], kind)
+	}
 }
 
 // inTx runs f in a transaction that is taken back.

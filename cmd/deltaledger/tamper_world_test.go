@@ -92,7 +92,8 @@ func (w *sealedWorld) fill() {
 	w.Helper()
 	ctx := w.Context()
 	for _, c := range []ledger.Column{
-		{Name: "region", Kind: ledger.KindDimension, Type: "text"}, {Name: "commission", Kind: ledger.KindMoney, Type: "numeric"},
+		{Name: "region", Kind: ledger.KindDimension, Type: "text"},
+		{Name: "commission", Kind: ledger.KindMoney, Type: "numeric"},
 		{Name: "mail", Kind: ledger.KindDimension, Type: "text", PII: true},
 	} {
 		c.Description, c.Owner, c.Describes, c.By = "d", "o", "event", maker
