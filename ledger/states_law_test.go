@@ -228,3 +228,62 @@ func TestStatesLaw(t *testing.T) {
 		t.Errorf("%d rows after everything was sent again, %d before", n, stored)
 	}
 }
+
+// A writer that drew its positions before its source was declared to send states, and commits after, took
+// no stripe and isn't seen: no state may be applied until it has ended.
+func TestStatesWaitForWritersThatDontKnow(t *testing.T) {
+	t.Parallel()
+	l, db := openForLaw(t)
+	ctx := t.Context()
+	// As old as can be: it has drawn, and neither inserted nor committed.
+	tx, err := db.App.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	sold := lawEvent{seqn: 1, day: 1, typ: "sold", account: "A", dim: "x", own: "p", values: map[string]int64{"amount": 500}}
+	before := sold.event("s1")
+	before.Source = "till"
+	b, err := l.Prepare(ctx, []Event{before})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := writer{l: l, atomic: true, run: func(f func(pgx.Tx) error) error { return pg.InSavepoint(ctx, tx, f) }}
+	if err := w.write(ctx, b, b.all()); err != nil || b.Outcomes[0].Status != Recorded {
+		t.Fatalf("%+v, %v", b.Outcomes, err)
+	}
+	if err := l.DeclareSource(ctx, Source{Name: "till", States: true, Numbering: NumberingStream, By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	stated := lawEvent{seqn: 2, day: 2, typ: "changed", account: "A", dim: "x", own: "p", states: true, values: map[string]int64{"amount": 700}}
+	after := stated.event("s1")
+	after.Source = "till"
+	recorded := make(chan error, 1)
+	go func() {
+		out, err := l.Append(ctx, []Event{after})
+		if err == nil && out[0].Status != Recorded {
+			err = fmt.Errorf("%+v", out)
+		}
+		recorded <- err
+	}()
+	for waiting := false; !waiting; { // until the state's writer looks who is under way
+		select {
+		case err := <-recorded:
+			t.Fatalf("the state didn't wait: %v", err)
+		default:
+		}
+		err := db.Super.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%virtualtransaction%pg_locks%' AND pid <> pg_backend_pid())`).Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-recorded; err != nil {
+		t.Fatal(err)
+	}
+	if err := lawHolds(readLaw(t, db)["s1"], []lawEvent{sold, stated}, 1<<62); err != nil {
+		t.Error(err)
+	}
+}
