@@ -45,12 +45,7 @@ func BenchmarkRecord(b *testing.B) {
 	n := benchEvents(b)
 	for round := range b.N {
 		l, db := open(b)
-		cpu := func(rate func() float64) (float64, float64) {
-			self, server := pgtest.CPU(b, db)
-			events := rate()
-			selfAfter, serverAfter := pgtest.CPU(b, db)
-			return events, (selfAfter + serverAfter - self - server).Seconds() / float64(n) * 1e6
-		}
+		cpu := cpuPerEvent(b, db, n)
 		batches := encoded(b, l, fmt.Sprint("c", round), n)
 		copied, copyCPU := cpu(func() float64 { return copyRate(b, l, batches, n) })
 		var file bytes.Buffer
@@ -123,12 +118,24 @@ func copyRate(b *testing.B, l *ledger.Ledger, batches []ledger.Encoded, n int) f
 	return float64(n) / time.Since(began).Seconds()
 }
 
+// cpuPerEvent measures beside a rate the processor time of one of n events, of this process and the server, in
+// microseconds.
+func cpuPerEvent(b *testing.B, db *pgtest.DB, n int) func(rate func() float64) (float64, float64) {
+	return func(rate func() float64) (float64, float64) {
+		self, server := pgtest.CPU(b, db)
+		events := rate()
+		selfAfter, serverAfter := pgtest.CPU(b, db)
+		return events, (selfAfter + serverAfter - self - server).Seconds() / float64(n) * 1e6
+	}
+}
+
 // BenchmarkRecordStates records streams of ten events that say what stands, of every hundred one after
 // its successor, and compares the rate with that of the same streams sent as changes.
 func BenchmarkRecordStates(b *testing.B) {
 	n := benchEvents(b)
 	for round := range b.N {
-		l, _ := open(b)
+		l, db := open(b)
+		cpu := cpuPerEvent(b, db, n)
 		declareStates(b, l, "till")
 		var deltas, states bytes.Buffer
 		for i := range n {
@@ -136,11 +143,13 @@ func BenchmarkRecordStates(b *testing.B) {
 			states.WriteString(stateLine(fmt.Sprint("s", round), lateInHundred(i)) + "\n")
 		}
 		recorded := func(s wire.Summary) int64 { return s.Recorded }
-		changes := ingestRate(b, l, deltas.Bytes(), recorded, n)
-		stands := ingestRate(b, l, states.Bytes(), recorded, n)
+		changes, changesCPU := cpu(func() float64 { return ingestRate(b, l, deltas.Bytes(), recorded, n) })
+		stands, standsCPU := cpu(func() float64 { return ingestRate(b, l, states.Bytes(), recorded, n) })
 		b.ReportMetric(changes, "delta-events/s")
 		b.ReportMetric(stands, "state-events/s")
 		b.ReportMetric(stands/changes, "states/deltas")
+		b.ReportMetric(standsCPU/changesCPU, "states/deltas-cpu")
+		b.ReportMetric(standsCPU, "state-cpu-us/event")
 	}
 }
 
