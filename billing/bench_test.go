@@ -100,8 +100,8 @@ WITH cycle AS (
     SELECT 'account-00000', gen_random_uuid()
     RETURNING id
 )
-INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, total, events, run, watermark, position, created_at)
-SELECT c.account, n.id, c.starts_at, c.ends_at, 'USD', 0, 0, c.run, 0, d.positions[1], d.recorded_at
+INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, total, events, pinned, run, watermark, position, created_at)
+SELECT c.account, n.id, c.starts_at, c.ends_at, 'USD', 0, 0, 0, c.run, 0, d.positions[1], d.recorded_at
 FROM cycle c, named n, ledger.draw(1) d
 RETURNING id::text`
 	var id string

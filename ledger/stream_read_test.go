@@ -203,8 +203,8 @@ func (b *books) invoice(n, m int, events []string, void int) {
 			batch.Queue(`INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id, replaces)
 				SELECT account, position, recorded_at, date_trunc('month', occurred_at, 'UTC'), $2, $3 FROM ledger.events WHERE event_id = $1`, id, invoiceID(n), replaces)
 		}
-		batch.Queue(`INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, total, events, rebills, run, watermark, position, created_at)
-			SELECT 'acme', $1, $2, $3, 'EUR', 1, $4, $5, $6, 1, positions[1], recorded_at FROM ledger.draw(1)`,
+		batch.Queue(`INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, total, events, pinned, rebills, run, watermark, position, created_at)
+			SELECT 'acme', $1, $2, $3, 'EUR', 1, $4, $4, $5, $6, 1, positions[1], recorded_at FROM ledger.draw(1)`,
 			invoiceID(n), start, start.AddDate(0, 1, 0), len(events), replaces, b.run)
 		return tx.SendBatch(context.Background(), &batch).Close()
 	})
