@@ -43,7 +43,7 @@ func newWorld(t testing.TB, back int) *world {
 	now := time.Now().UTC()
 	first := time.Date(now.Year(), now.Month()-time.Month(back), 1, 0, 0, 0, 0, time.UTC)
 	w.old = export.MonthOf(first)
-	pgtest.At(t, w.db, first)
+	pgtest.At(t, w.db.Super, first)
 	var err error
 	if w.l, err = ledger.Open(t.Context(), ledger.Config{Pool: w.db.App}); err != nil {
 		t.Fatal(err)
@@ -82,10 +82,10 @@ func (w *world) must(err error) {
 func (w *world) first() time.Time { return time.Date(w.old.Year, w.old.Month, 1, 0, 0, 0, 0, time.UTC) }
 
 // at sets the clock to some days after the beginning of the old month.
-func (w *world) at(days int) { w.Helper(); pgtest.At(w.TB, w.db, w.first().AddDate(0, 0, days)) }
+func (w *world) at(days int) { w.Helper(); pgtest.At(w.TB, w.db.Super, w.first().AddDate(0, 0, days)) }
 
 // now sets it back to the present.
-func (w *world) now() { w.Helper(); pgtest.At(w.TB, w.db, time.Now()) }
+func (w *world) now() { w.Helper(); pgtest.At(w.TB, w.db.Super, time.Now()) }
 
 func amount(text string) ledger.Amount {
 	a, err := ledger.ParseAmount(text)

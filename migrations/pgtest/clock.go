@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Where the ledger's functions read the clock, they read test.clock() instead. Whether a month is over long enough to
@@ -24,28 +26,34 @@ BEGIN
     END LOOP;
 END $$`
 
-// At sets the clock by which db records, takes watermarks and makes partitions, from which on it runs, and makes the
+// Super begins transactions of a superuser: DB.Super, or a connection.
+type Super interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// At sets the clock by which a ledger records, takes watermarks and makes partitions, from which on it runs, and makes the
 // partitions of the 12 months that follow. It can only be set forward.
-func At(t testing.TB, db *DB, at time.Time) {
+func At(t testing.TB, db Super, at time.Time) {
 	t.Helper()
-	ctx := context.Background()
-	var there bool
-	if err := db.Super.QueryRow(ctx, `SELECT to_regnamespace('test') IS NOT NULL`).Scan(&there); err != nil {
+	if err := pgx.BeginFunc(context.Background(), db, func(tx pgx.Tx) error { return setClock(tx, at) }); err != nil {
 		t.Fatal(err)
 	}
-	statements := []string{`UPDATE test.shift SET seconds = extract(epoch FROM $1::timestamptz - clock_timestamp())`, `SELECT ledger.create_partitions(12)`}
+}
+
+func setClock(tx pgx.Tx, at time.Time) error {
+	ctx := context.Background()
+	var there bool
+	if err := tx.QueryRow(ctx, `SELECT to_regnamespace('test') IS NOT NULL`).Scan(&there); err != nil {
+		return err
+	}
 	if !there {
-		if _, err := db.Super.Exec(ctx, sqlFakeClock); err != nil {
-			t.Fatal(err)
+		if _, err := tx.Exec(ctx, sqlFakeClock); err != nil {
+			return err
 		}
 	}
-	for i, sql := range statements {
-		var args []any
-		if i == 0 {
-			args = append(args, at)
-		}
-		if _, err := db.Super.Exec(ctx, sql, args...); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := tx.Exec(ctx, `UPDATE test.shift SET seconds = extract(epoch FROM $1::timestamptz - clock_timestamp())`, at); err != nil {
+		return err
 	}
+	_, err := tx.Exec(ctx, `SELECT ledger.create_partitions(12)`)
+	return err
 }
