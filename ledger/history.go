@@ -199,13 +199,7 @@ CROSS JOIN LATERAL (
     WHERE k.position_key BETWEEN w.low AND w.high
     ORDER BY k.position_key %s
     LIMIT $3
-) AS k
-CROSS JOIN LATERAL (
-    SELECT e.*
-    FROM ledger.every_event e
-    WHERE e.position = k.position AND e.recorded_at = k.recorded_at
-    OFFSET 0
-) AS e`
+) AS p` + eventAtP
 
 // read reads up to limit more entries of each window.
 func (all *histories) read(ctx context.Context, tx pgx.Tx, windows []*window, p side, limit int) error {

@@ -122,11 +122,11 @@ WHERE position_key BETWEEN $1 AND $2 AND position <= $3
 ORDER BY position_key
 LIMIT $4`
 
+// Not sorted: where little is known of a table, the order would make the planner read all of it by its primary key.
 const sqlUnnumberedPlaces = `
 SELECT position, recorded_at
 FROM ledger.every_event
 WHERE source = $1 AND stream = $2 AND seqn IS NULL AND position <= $3
-ORDER BY position
 LIMIT $4`
 
 // What the ledger made because of the stream's events: it bears the reserved source.
@@ -134,7 +134,6 @@ const sqlCausedPlaces = `
 SELECT position, recorded_at
 FROM ledger.every_event
 WHERE caused_by = ANY ($1) AND caused_by IS NOT NULL AND position <= $2
-ORDER BY position
 LIMIT $3`
 
 // locateStream finds the events of a stream without regard to their order.
