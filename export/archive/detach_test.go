@@ -134,8 +134,10 @@ func TestDetachedMonthsAreReadWhole(t *testing.T) {
 	}
 	past := w.first().AddDate(0, 1, 0)
 	for _, q := range []ledger.AggregateQuery{
-		{Measures: []string{"amount"}, From: past.Format(time.RFC3339)}, {Measures: []string{"amount"}, From: past.Format(time.DateOnly)},
-		{Measures: []string{"amount"}, To: w.first().AddDate(0, 0, -1).Format(time.DateOnly), Zone: "Asia/Tokyo"}, {Measures: []string{"amount"}, AsOf: "0"},
+		{Measures: []string{"amount"}, From: past.Format(time.RFC3339)},
+		{Measures: []string{"amount"}, From: past.Format(time.DateOnly)},
+		{Measures: []string{"amount"}, To: w.first().AddDate(0, 0, -1).Format(time.DateOnly), Zone: "Asia/Tokyo"},
+		{Measures: []string{"amount"}, AsOf: "0"},
 		{Measures: []string{"amount"}, Where: []ledger.Filter{{Key: "business_date", Values: []string{past.Format(time.DateOnly)}}}},
 	} {
 		if r, err := w.l.Aggregate(t.Context(), q); err != nil || len(r.NotCovered) != 0 {

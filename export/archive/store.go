@@ -157,7 +157,7 @@ func (s *store) fetch(ctx context.Context, name string) (f *os.File, size int64,
 	if err != nil {
 		return nil, 0, nil, s.failed("read", name, err)
 	}
-	defer r.Close()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	if f, err = os.CreateTemp("", "deltaledger-archive-"); err != nil {
 		return nil, 0, nil, fmt.Errorf("read %s: %w", name, err)
 	}

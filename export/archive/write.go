@@ -66,7 +66,7 @@ type writer struct {
 	files  []FileEntry
 
 	upload *upload
-	out    *parquet.Writer
+	out    *parquet.GenericWriter[any]
 	row    parquet.Row
 	held   int64 // bytes of the group of rows, about
 }
@@ -174,7 +174,7 @@ func (w *writer) beginFile(ctx context.Context) (err error) {
 		return err
 	}
 	w.files = append(w.files, FileEntry{Name: name})
-	w.out = parquet.NewWriter(w.upload, w.schema, parquet.CreatedBy("deltaledger", fmt.Sprint(Format), ""),
+	w.out = parquet.NewGenericWriter[any](w.upload, w.schema, parquet.CreatedBy("deltaledger", fmt.Sprint(Format), ""),
 		parquet.KeyValueMetadata("deltaledger.ledger", w.a.ledger.Settings().ID.String()), parquet.KeyValueMetadata("deltaledger.month", w.month.String()))
 	w.held = 0
 	return nil
