@@ -59,6 +59,7 @@ func repeated(keyColumn string) bool { return keyColumn == "position" || keyColu
 // schemaOf is the schema of the files.
 func schemaOf(fields []field) (*parquet.Schema, error) {
 	group := parquet.Group{}
+	codec := &zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1} // one for all: each keeps compressors of some megabytes
 	for _, f := range fields {
 		node, err := f.node()
 		if err != nil {
@@ -67,7 +68,7 @@ func schemaOf(fields []field) (*parquet.Schema, error) {
 		if !f.required {
 			node = parquet.Optional(node)
 		}
-		group[f.name] = parquet.Compressed(node, &zstd.Codec{Level: zstd.SpeedDefault})
+		group[f.name] = parquet.Compressed(node, codec)
 	}
 	return parquet.NewSchema("event", group), nil
 }

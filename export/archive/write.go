@@ -14,7 +14,7 @@ import (
 
 // A group of rows is held in memory until it is written: it ends at the first of these.
 const (
-	groupRows  = 65_536
+	groupRows  = 32_768
 	groupBytes = 32 << 20
 )
 
