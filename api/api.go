@@ -100,7 +100,7 @@ func New(c Config) (http.Handler, error) {
 	if err := s.pages(); err != nil {
 		return nil, fmt.Errorf("new api: %w", err)
 	}
-	return s.attend(s.guard(s.router)), nil
+	return s.attend(s.guard(s.single(s.router))), nil
 }
 
 func newServer(c Config) *server {

@@ -1,9 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -114,18 +114,25 @@ func (s *server) logRequest(r *http.Request, w *answerWriter, took time.Duration
 // writeProblem writes a problem outside of the framework.
 func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	p.RequestID = requestID(r.Context())
-	body, err := json.Marshal(p)
-	if err != nil {
-		panic(err) // strings and numbers only: impossible
-	}
 	for name, values := range p.GetHeaders() {
 		w.Header()[name] = values
 	}
 	w.Header().Set("Content-Type", problemJSON)
-	w.WriteHeader(p.Status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(append(body, '\n')) // a client that went away needs no answer
+	if r.Method == http.MethodHead {
+		w.WriteHeader(p.Status)
+		return
 	}
+	s.writeJSON(w, p.Status, p)
+}
+
+// writeJSON writes an answer as the framework does, outside of it. Its headers are set already.
+func (s *server) writeJSON(w http.ResponseWriter, status int, v any) {
+	var body bytes.Buffer
+	if err := s.api.Marshal(&body, "application/json", v); err != nil {
+		panic(err) // structs of strings and numbers only: impossible
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // a client that went away needs no answer
 }
 
 // answerWriter counts what is written, and gives up a client that takes nothing for too long.

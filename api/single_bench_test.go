@@ -1,13 +1,11 @@
 package api_test
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/textproto"
 	"net/url"
 	"os"
 	"os/exec"
@@ -106,8 +104,8 @@ func singleEvent(c, n int) string {
 type singleClient struct {
 	conn    net.Conn
 	host    string
-	reader  *textproto.Reader
 	request []byte
+	answer  []byte
 }
 
 func dialSingle(host string) (*singleClient, error) {
@@ -115,40 +113,45 @@ func dialSingle(host string) (*singleClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &singleClient{conn: conn, host: host, reader: textproto.NewReader(bufio.NewReader(conn))}, nil
+	return &singleClient{conn: conn, host: host, answer: make([]byte, 16<<10)}, nil
 }
 
 // send sends an event and waits until it is acknowledged as recorded.
 func (c *singleClient) send(event string) error {
-	c.request = fmt.Appendf(c.request[:0], "POST /v1/events HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", c.host, len(event), event)
+	r := append(c.request[:0], "POST /v1/events HTTP/1.1\r\nHost: "...)
+	r = append(append(r, c.host...), "\r\nContent-Type: application/json\r\nContent-Length: "...)
+	r = append(strconv.AppendInt(r, int64(len(event)), 10), "\r\n\r\n"...)
+	c.request = append(r, event...)
 	if _, err := c.conn.Write(c.request); err != nil {
 		return err
 	}
-	status, err := c.reader.ReadLine()
-	if err != nil {
-		return err
-	}
-	length := 0
+	n := 0
 	for {
-		line, err := c.reader.ReadLineBytes()
+		more, err := c.conn.Read(c.answer[n:])
 		if err != nil {
-			return err
+			return fmt.Errorf("read an answer, after %q: %w", c.answer[:n], err)
 		}
-		if len(line) == 0 {
+		n += more
+		if whole(c.answer[:n]) {
 			break
 		}
-		if value, found := bytes.CutPrefix(line, []byte("Content-Length: ")); found {
-			if length, err = strconv.Atoi(string(value)); err != nil {
-				return err
-			}
-		}
 	}
-	if !strings.Contains(status, " 201 ") {
-		body, _ := io.ReadAll(io.LimitReader(c.reader.R, int64(length)))
-		return fmt.Errorf("%s: %s", status, body)
+	if !bytes.HasPrefix(c.answer[:n], []byte("HTTP/1.1 201 ")) {
+		return fmt.Errorf("%s", c.answer[:n])
 	}
-	_, err = c.reader.R.Discard(length)
-	return err
+	return nil
+}
+
+// whole reports that an answer arrived to its end.
+func whole(answer []byte) bool {
+	head, body, found := bytes.Cut(answer, []byte("\r\n\r\n"))
+	if !found {
+		return false
+	}
+	_, length, _ := bytes.Cut(head, []byte("\r\nContent-Length: "))
+	length, _, _ = bytes.Cut(length, []byte("\r\n"))
+	n, err := strconv.Atoi(string(length))
+	return err == nil && len(body) >= n
 }
 
 // pgbench is how many rows a second pgbench inserts, each in a transaction of its own, by the simple
