@@ -163,7 +163,13 @@ func (l *Ledger) writeAtomic(ctx context.Context, batches []*Batch) ([]Outcome, 
 		outcomes = append(outcomes, b.Outcomes...)
 	}
 	if len(conflicts) > 0 {
-		if e := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error { return insertConflicts(ctx, tx, conflicts) }); e != nil {
+		e := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
+			if err := keepAsDeclared(ctx, tx, batches...); err != nil {
+				return err
+			}
+			return insertConflicts(ctx, tx, conflicts)
+		})
+		if e != nil {
 			return nil, e
 		}
 	}

@@ -320,11 +320,26 @@ func otherPrivate(ctx context.Context, tx pgx.Tx, items []*prepared, known map[*
 	return other, nil
 }
 
+// keepAsDeclared lets conflicts of batches be kept: what is public of an event that was prepared by older declarations
+// may be private by now, and conflicts are kept for ever. The error is errDeclared then. As with events, whoever declares
+// waits for the transaction.
+func keepAsDeclared(ctx context.Context, tx pgx.Tx, batches ...*Batch) error {
+	for _, b := range batches {
+		if _, _, err := drawToWrite(ctx, tx, b, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // keep stores conflicts, in this transaction or, if the request is atomic, after it.
 func (w *writer) keep(ctx context.Context, tx pgx.Tx, b *Batch, conflicts []conflict) error {
 	conflicts = b.dropWithheld(conflicts)
 	if len(conflicts) == 0 {
 		return nil
+	}
+	if err := keepAsDeclared(ctx, tx, b); err != nil {
+		return err
 	}
 	if err := describe(ctx, tx, conflicts, b.by.catalogue, w.l.settings.ID); err != nil {
 		return err

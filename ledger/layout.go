@@ -62,8 +62,8 @@ type parts struct {
 }
 
 // split divides dimensions, which are canonical JSON. Those named in hidden are private like those that are
-// declared so. A value that isn't of its declared type is an error, and has no column; the private and public
-// parts are whole all the same.
+// declared so. A value that isn't of its declared type is an error, and stands among those without a column; the
+// private and public parts are whole all the same.
 func (l *layout) split(dimensions []byte, hidden []string) (parts, *FieldError) {
 	if len(dimensions) == 0 || len(l.keys)+len(hidden) == 0 {
 		return parts{others: dimensions}, nil
@@ -118,6 +118,8 @@ func (l *layout) split(dimensions []byte, hidden []string) (parts, *FieldError) 
 		if rule != "" {
 			if place.private { // what is private isn't repeated
 				value = nil
+			} else {
+				others = appendMember(others, member)
 			}
 			if bad == nil {
 				bad = Invalid("dimensions."+shown(string(key)), string(value), rule)

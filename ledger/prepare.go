@@ -68,12 +68,17 @@ func (l *Ledger) Prepare(ctx context.Context, events []Event) (*Batch, error) {
 	return b, err
 }
 
-// prepareAgain prepares, by the declarations in force now, the events of b that have no outcome yet.
+// prepareAgain prepares, by the declarations in force now, the events of b that have no outcome yet, or one by what
+// was declared before.
 func (l *Ledger) prepareAgain(ctx context.Context, b *Batch) error {
 	d, err := l.renewed(ctx, b.by)
 	if err != nil {
 		return err
 	}
+	for _, p := range b.doubts {
+		b.Outcomes[p.input] = Outcome{}
+	}
+	b.doubts = nil
 	b.items, b.tuples, b.private = b.items[:0], b.tuples[:0], b.private[:0]
 	_, err = l.prepareAll(b, d)
 	return err

@@ -250,11 +250,12 @@ func (t *lawful) made(h *history, cause *entry, r madeRow) (*prepared, error) {
 	if e.Dimensions, err = joined(r.bears.dimensions, r.owner.dimensions); err != nil {
 		return nil, err
 	}
-	p := &prepared{input: -1, public: e, eventKey: EventKey(e.Source, e.ID), digest: sha256.Sum256(AppendCanonical(nil, e))}
-	parts, bad := t.b.by.layout.split(e.Dimensions, nil)
-	if bad != nil || parts.private != nil { // recorded before a column was declared that wouldn't hold it
-		parts.columns, parts.others, parts.private = nil, e.Dimensions, nil
+	// What doesn't fit a column that was declared since stays where the older event has it; what is private since is left out.
+	parts, _ := t.b.by.layout.split(e.Dimensions, nil)
+	if parts.private != nil {
+		e.Dimensions, parts.private = parts.public, nil
 	}
+	p := &prepared{input: -1, public: e, eventKey: EventKey(e.Source, e.ID), digest: sha256.Sum256(AppendCanonical(nil, e))}
 	p.tuple = t.b.encode(stored{Event: e, parts: parts, caused: true}, t.w.l.zone)
 	return p, nil
 }

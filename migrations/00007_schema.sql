@@ -50,19 +50,20 @@ CREATE VIEW ledger.events_v2 AS
     FROM ledger.events;
 GRANT SELECT ON ledger.events_v2 TO deltaledger_reader, deltaledger_app;
 
--- show_every_event joins what is in ledger.events with what was detached, which has the same columns.
+-- show_every_event joins what is in ledger.events with what was detached, which has the same columns. It returns the
+-- query: through every_event, which has the rights of whoever asks, the views for readers would show them nothing.
 -- +goose StatementBegin
-CREATE FUNCTION ledger.show_every_event() RETURNS void
+CREATE FUNCTION ledger.show_every_event() RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    stored text;
+    whole text;
 BEGIN
-    SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum)
-    INTO stored
+    SELECT format('SELECT %1$s FROM ledger.events UNION ALL SELECT %1$s FROM archive.events', string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum))
+    INTO whole
     FROM pg_attribute a
     WHERE a.attrelid = 'ledger.events'::regclass AND a.attnum > 0 AND NOT a.attisdropped;
-    EXECUTE format('CREATE OR REPLACE VIEW ledger.every_event WITH (security_invoker = true) AS
-        SELECT %1$s FROM ledger.events UNION ALL SELECT %1$s FROM archive.events', stored);
+    EXECUTE 'CREATE OR REPLACE VIEW ledger.every_event WITH (security_invoker = true) AS ' || whole;
+    RETURN whole;
 END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION ledger.show_every_event() FROM PUBLIC;
@@ -73,9 +74,9 @@ REVOKE EXECUTE ON FUNCTION ledger.show_every_event() FROM PUBLIC;
 CREATE FUNCTION ledger.show_columns() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    whole text := ledger.show_every_event();
     shown text;
 BEGIN
-    PERFORM ledger.show_every_event();
     SELECT string_agg(CASE
             WHEN c.kind <> 'dimension' THEN format(', e.%I', c.name)
             WHEN c.type = 'text' THEN format(', COALESCE(e.%1$I, e.dimensions ->> %1$L) COLLATE "C" AS %1$I', c.name)
@@ -87,7 +88,7 @@ BEGIN
     EXECUTE 'CREATE OR REPLACE VIEW ledger.events_v2 AS
         SELECT e.position, e.recorded_at, e.occurred_at, e.business_date, e.source, e.event_id, e.stream, e.seqn, e.type, e.kind,
                e.account, e.currency, e.amount, e.quantity, e.dimensions, e.corrects, e.reason, e.reference, e.maker, e.caused_by'
-        || COALESCE(shown, '') || ' FROM ledger.every_event e';
+        || COALESCE(shown, '') || ' FROM (' || whole || ') e';
 END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION ledger.show_columns() FROM PUBLIC;
@@ -108,6 +109,9 @@ DECLARE
     of_events   regclass;
     drawn       bigint;
 BEGIN
+    IF num_nulls($1, $2, $3, $4, $5, $6, $7, $8) > 0 THEN -- a comparison with null forbids nothing, and the type goes into a statement
+        RAISE EXCEPTION 'a declaration of a column leaves nothing out' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
     PERFORM pg_advisory_xact_lock(17484, 6); -- one change of the shape of the events at a time, new partitions included
     IF EXISTS (SELECT FROM ledger.columns c WHERE c.name = column_name) THEN
         RETURN false;

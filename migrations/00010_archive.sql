@@ -25,7 +25,11 @@ GRANT SELECT ON ledger.every_event TO deltaledger_app;
 CREATE OR REPLACE VIEW ledger.events_v1 AS
     SELECT position, recorded_at, occurred_at, business_date, source, event_id, stream, seqn, type, kind, account, currency,
            amount, quantity, dimensions, corrects, reason, reference, maker, caused_by
-    FROM ledger.every_event;
+    FROM ledger.events
+    UNION ALL
+    SELECT position, recorded_at, occurred_at, business_date, source, event_id, stream, seqn, type, kind, account, currency,
+           amount, quantity, dimensions, corrects, reason, reference, maker, caused_by
+    FROM archive.events;
 SELECT ledger.show_columns();
 
 -- Copies of months that were written, read back and held against the seals. A month may have several.

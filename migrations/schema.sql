@@ -926,6 +926,9 @@ DECLARE
     of_events   regclass;
     drawn       bigint;
 BEGIN
+    IF num_nulls($1, $2, $3, $4, $5, $6, $7, $8) > 0 THEN -- a comparison with null forbids nothing, and the type goes into a statement
+        RAISE EXCEPTION 'a declaration of a column leaves nothing out' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
     PERFORM pg_advisory_xact_lock(17484, 6); -- one change of the shape of the events at a time, new partitions included
     IF EXISTS (SELECT FROM ledger.columns c WHERE c.name = column_name) THEN
         RETURN false;
@@ -1252,9 +1255,9 @@ CREATE OR REPLACE FUNCTION ledger.show_columns()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
+    whole text := ledger.show_every_event();
     shown text;
 BEGIN
-    PERFORM ledger.show_every_event();
     SELECT string_agg(CASE
             WHEN c.kind <> 'dimension' THEN format(', e.%I', c.name)
             WHEN c.type = 'text' THEN format(', COALESCE(e.%1$I, e.dimensions ->> %1$L) COLLATE "C" AS %1$I', c.name)
@@ -1266,22 +1269,22 @@ BEGIN
     EXECUTE 'CREATE OR REPLACE VIEW ledger.events_v2 AS
         SELECT e.position, e.recorded_at, e.occurred_at, e.business_date, e.source, e.event_id, e.stream, e.seqn, e.type, e.kind,
                e.account, e.currency, e.amount, e.quantity, e.dimensions, e.corrects, e.reason, e.reference, e.maker, e.caused_by'
-        || COALESCE(shown, '') || ' FROM ledger.every_event e';
+        || COALESCE(shown, '') || ' FROM (' || whole || ') e';
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.show_every_event()
- RETURNS void
+ RETURNS text
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 DECLARE
-    stored text;
+    whole text;
 BEGIN
-    SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum)
-    INTO stored
+    SELECT format('SELECT %1$s FROM ledger.events UNION ALL SELECT %1$s FROM archive.events', string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum))
+    INTO whole
     FROM pg_attribute a
     WHERE a.attrelid = 'ledger.events'::regclass AND a.attnum > 0 AND NOT a.attisdropped;
-    EXECUTE format('CREATE OR REPLACE VIEW ledger.every_event WITH (security_invoker = true) AS
-        SELECT %1$s FROM ledger.events UNION ALL SELECT %1$s FROM archive.events', stored);
+    EXECUTE 'CREATE OR REPLACE VIEW ledger.every_event WITH (security_invoker = true) AS ' || whole;
+    RETURN whole;
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.summarize_keys()
  RETURNS integer

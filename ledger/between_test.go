@@ -1,0 +1,143 @@
+package ledger_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/pg/embedded"
+)
+
+// The views for BI tools answer those that they are for.
+func TestReadersReadTheViews(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	appendAll(t, l, sale("o1", 1))
+	addColumn(t, l, column("region", ledger.KindDimension, ""))
+	for _, role := range []embedded.Role{embedded.Reader, embedded.Private} {
+		pool, err := pgxpool.New(t.Context(), db.RoleURL(role))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		for _, view := range []string{"ledger.events_v1", "ledger.events_v2", "ledger.seals_v1", "ledger.detached_months"} {
+			var n int
+			if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM `+view).Scan(&n); err != nil {
+				t.Errorf("%s reads %s: %v", role, view, err)
+			}
+		}
+		for _, table := range []string{"ledger.events", "ledger.every_event", "archive.events", "ledger.conflicts", "ledger.conflict_private", "ledger.event_keys"} {
+			if _, err := pool.Exec(t.Context(), `SELECT FROM `+table); err == nil {
+				t.Errorf("%s reads %s", role, table)
+			}
+		}
+	}
+}
+
+// The app can't have the owner run statements of its making.
+func TestDeclareColumnTakesNoStatements(t *testing.T) {
+	t.Parallel()
+	_, db := open(t)
+	const injected = `text; ALTER TABLE ledger.columns ALTER COLUMN kind DROP NOT NULL, DROP CONSTRAINT IF EXISTS columns_type;
+		CREATE OR REPLACE FUNCTION ledger.show_columns() RETURNS void LANGUAGE sql AS 'SELECT'; GRANT DELETE ON ledger.events TO deltaledger_app; --`
+	for _, args := range [][]any{
+		{"x", nil, injected, "d", "o", false, "event", "me"},
+		{"x", "dimension", injected, "d", "o", false, "event", "me"},
+		{"x", "money", injected, "d", "o", false, nil, "me"},
+		{"x", "dimension", nil, "d", "o", false, "event", "me"},
+		{nil, "dimension", "text", "d", "o", false, "event", "me"},
+		{"x", "dimension", "text", "d", "o", nil, "event", "me"},
+	} {
+		var made bool
+		err := db.App.QueryRow(t.Context(), `SELECT ledger.declare_column($1, $2, $3, $4, $5, $6, $7, $8)`, args...).Scan(&made)
+		if err == nil {
+			t.Errorf("%v is declared: %v", args, made)
+		}
+	}
+	if one[bool](t, db, `SELECT has_table_privilege('deltaledger_app', 'ledger.events', 'DELETE')`) {
+		t.Error("the app may delete events")
+	}
+}
+
+// A process that hasn't heard of a declaration keeps no conflict by what was declared before: what is private
+// now would stand in public content, which can't be erased.
+func TestConflictsAreKeptByWhatIsDeclared(t *testing.T) {
+	t.Parallel()
+	for name, record := range map[string]func(*testing.T, *ledger.Ledger, []ledger.Event) ([]ledger.Outcome, error){
+		"append": func(t *testing.T, l *ledger.Ledger, e []ledger.Event) ([]ledger.Outcome, error) { return l.Append(t.Context(), e) },
+		"atomic": func(t *testing.T, l *ledger.Ledger, e []ledger.Event) ([]ledger.Outcome, error) {
+			out, err := l.AppendAtomic(t.Context(), e)
+			if errors.Is(err, ledger.ErrAtomic) {
+				err = nil
+			}
+			return out, err
+		},
+		"batcher": func(t *testing.T, l *ledger.Ledger, e []ledger.Event) ([]ledger.Outcome, error) {
+			return startBatcher(t, l, ledger.BatcherConfig{}).Append(t.Context(), e)
+		},
+	} {
+		for _, states := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				l, db := open(t)
+				if states {
+					declareStates(t, l, "shop")
+				}
+				appendAll(t, l, sale("o1", 1))
+				appendAll(t, l, sale("o1", 1)) // from here on keys are looked up first
+				other, err := ledger.Open(t.Context(), ledger.Config{Pool: db.App})
+				if err != nil {
+					t.Fatal(err)
+				}
+				secret := column("mail", ledger.KindDimension, "text")
+				secret.PII = true
+				addColumn(t, other, secret)
+				e := sale("o1", 1)
+				e.Dimensions = []byte(`{"mail":"jane@b.example"}`)
+				for range 2 {
+					out, err := record(t, l, []ledger.Event{e})
+					if err != nil || out[0].Status != ledger.Conflict {
+						t.Fatalf("%+v, %v", out, err)
+					}
+				}
+				if text := one[string](t, db, `SELECT string_agg(content, ' ') FROM ledger.conflicts`); strings.Contains(text, "jane") {
+					t.Errorf("private content is kept in public: %s", text)
+				}
+				if n := one[int](t, db, `SELECT count(*) FROM ledger.conflict_private WHERE pii IS NOT NULL`); n != 1 {
+					t.Errorf("%d conflicts with private content, want 1", n)
+				}
+			})
+		}
+	}
+}
+
+// Rows that the ledger makes bear the dimensions of older events as what they are declared to be now: a value
+// that doesn't fit takes none of the others with it, and what is private since isn't copied.
+func TestMadeRowsFollowDeclarations(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	declareStates(t, l, "orders")
+	later := stateOf("o1", 4, "acme", "amount 10")
+	later.Dimensions = []byte(`{"level":"high","mail":"jane@b.example","note":"n","partner":"p1"}`)
+	appendAll(t, l, later)
+	addColumn(t, l, column("partner", ledger.KindDimension, "text"))
+	addColumn(t, l, column("level", ledger.KindDimension, "int"))
+	secret := column("mail", ledger.KindDimension, "text")
+	secret.PII = true
+	addColumn(t, l, secret)
+	late := stateOf("o1", 2, "acme", "amount 4")
+	late.Dimensions = []byte(`{"level":3,"partner":"p1"}`)
+	appendAll(t, l, late)
+	if have := one[string](t, db, `SELECT string_agg(concat_ws(' ', seqn, kind, trim_scale(amount), partner, level, dimensions::text), E'\n' ORDER BY position) FROM ledger.events`); have != strings.TrimSpace(`
+4 upstream 10 {"mail": "jane@b.example", "note": "n", "level": "high", "partner": "p1"}
+2 upstream 4 p1 3
+4 reorder -4 p1 {"note": "n", "level": "high"}`) {
+		t.Error(have)
+	}
+	if n := one[int](t, db, `SELECT count(*) FROM ledger.events WHERE commitment IS NOT NULL`); n != 0 {
+		t.Error("a made row has private content")
+	}
+}
