@@ -229,6 +229,9 @@ func TestBatcherDoesNotWaitForOthers(t *testing.T) {
 func TestBatcherCallersLeave(t *testing.T) {
 	t.Parallel()
 	l, db := open(t)
+	if _, err := l.Prepare(t.Context(), nil); err != nil { // what is declared is known before callers hurry
+		t.Fatal(err)
+	}
 	b := startBatcher(t, l, ledger.BatcherConfig{})
 	const callers, each = 32, 30
 	var group sync.WaitGroup
