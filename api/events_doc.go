@@ -116,6 +116,10 @@ func eventSchema(adjustment bool) *huma.Schema {
 			Type: huma.TypeInteger, Format: "int64", Minimum: &least, Maximum: &most, Examples: []any{7},
 			Description: "Upstream sequence number in the stream. May be left out only by a source that was declared not to number its events",
 		}
+		s.Properties["state"] = &huma.Schema{
+			Type: huma.TypeObject, AdditionalProperties: number("What stands of the measure after the event", "87.50"),
+			Description: "Instead of changes, from a source that was declared to send states: what stands in the stream after the event, of amount, quantity and declared measures; what isn't named stays as it was. Needs stream and seqn; JSON and NDJSON only",
+		}
 		return s
 	}
 	s.Title = "Adjustment"

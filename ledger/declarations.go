@@ -121,7 +121,7 @@ func (d *declarations) check(e *Event) *FieldError {
 		}
 	}
 	if e.State != nil && !d.sources[e.Source].States {
-		return Invalid("state", "", "is sent by a source that isn't declared to send states; declare it with: deltaledger sources declare "+e.Source+" --states")
+		return Invalid("state", "", "is sent by a source that isn't declared to send states; declare it with: deltaledger sources declare "+e.Source+" --states (or: POST /v1/sources)")
 	}
 	for _, m := range e.State {
 		if m.Name == "amount" || m.Name == "quantity" {

@@ -40,13 +40,14 @@ type Total struct {
 
 // StreamEntry is an event in its stream.
 //
-// Numbered events stand in the order of seqn. A row that the ledger made stands right after the event
-// whose seqn it bears. An event without number stands after the last numbered event that occurred
+// Numbered events stand in the order of seqn. A row that the ledger made stands right before the event
+// whose seqn it bears, so that the running totals beside a state are what it states. An event without number stands after the last numbered event that occurred
 // before it or at the same instant; several such by occurred_at, then position.
 type StreamEntry struct {
 	Event       Row      `json:"event"`
 	GapBefore   *Gap     `json:"gap_before,omitempty"`
 	Totals      []Total  `json:"totals"`                 // running, this entry included
+	Cause       string   `json:"cause,omitempty"`        // of a row that the ledger made: id of the event that it made it because of
 	CorrectedBy []string `json:"corrected_by,omitempty"` // ids of the events of this stream that correct it
 	Billed      []Billed `json:"billed,omitempty"`       // the live invoice first, then void ones, newest first
 }
@@ -176,8 +177,9 @@ func (p places) positions() []int64 {
 // fill puts the rows of a stream in order and sums them up.
 func (v *StreamView) fill(rows []Row, billed map[int64][]Billed, c Catalogue, gaps bool) {
 	rows = inStreamOrder(rows)
-	corrections := map[string][]string{}
+	corrections, ids := map[string][]string{}, make(map[int64]string, len(rows))
 	for _, r := range rows {
+		ids[r.Position] = r.ID
 		if r.Corrects != "" && r.Source == v.Source {
 			corrections[r.Corrects] = append(corrections[r.Corrects], r.ID)
 		}
@@ -188,6 +190,9 @@ func (v *StreamView) fill(rows []Row, billed map[int64][]Billed, c Catalogue, ga
 		e := StreamEntry{Event: r, Billed: billed[r.Position]}
 		if r.Source == v.Source {
 			e.CorrectedBy = corrections[r.ID]
+		}
+		if r.CausedBy != nil {
+			e.Cause = ids[*r.CausedBy]
 		}
 		if r.Seqn != nil && r.Source == v.Source {
 			if v.LastSeqn != nil && gaps && *r.Seqn > *v.LastSeqn+1 {
@@ -216,7 +221,7 @@ func inStreamOrder(rows []Row) []Row {
 		}
 	}
 	slices.SortFunc(numbered, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(*a.Seqn, *b.Seqn), cmp.Compare(made(a), made(b)), cmp.Compare(a.Position, b.Position))
+		return cmp.Or(cmp.Compare(*a.Seqn, *b.Seqn), -cmp.Compare(made(a), made(b)), cmp.Compare(a.Position, b.Position))
 	})
 	slices.SortFunc(others, func(a, b Row) int {
 		return cmp.Or(a.OccurredAt.Compare(b.OccurredAt), cmp.Compare(a.Position, b.Position))
@@ -240,7 +245,7 @@ func inStreamOrder(rows []Row) []Row {
 	return append(ordered, others...)
 }
 
-// made sorts what the ledger made behind what it made it for.
+// made is 1 for what the ledger made because of an event, 0 for anything else.
 func made(r Row) int {
 	if r.Kind == Reorder || r.Kind == Reversal {
 		return 1

@@ -71,7 +71,7 @@ func (d *declarations) checkType(e *Event) *FieldError {
 	t, ok := d.types[e.Type]
 	if !ok {
 		if d.sources[e.Source].Strict {
-			return Invalid("type", e.Type, "is not declared, and source "+e.Source+" takes only declared types; it is declared with: deltaledger types declare")
+			return Invalid("type", e.Type, "is not declared, and source "+e.Source+" takes only declared types; it is declared with: deltaledger types declare "+e.Type+" (or: POST /v1/types)")
 		}
 		return nil
 	}

@@ -87,8 +87,12 @@ func (t *Type) settle(c Catalogue) error {
 		if !storable(string(t.Schema)) {
 			return Invalid("schema", "", ruleStorable)
 		}
-		if _, err := compileSchema(t.Schema); err != nil {
-			return Invalid("schema", "", "must be a JSON Schema of draft 2020-12 that refers to nothing outside of it: "+oneLine(err))
+		compiled, err := compileSchema(t.Schema)
+		if err == nil {
+			err = checkWeight(compiled)
+		}
+		if err != nil {
+			return Invalid("schema", "", "must be a JSON Schema of draft 2020-12 that refers to nothing outside of it: "+schemaFault(err))
 		}
 	}
 	return nil
@@ -98,6 +102,23 @@ func sorted(list []string) []string {
 	list = append([]string{}, list...)
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+// schemaFault says what is wrong with a schema, and where in it.
+func schemaFault(err error) string {
+	var fault *jsonschema.SchemaValidationError
+	var broken *jsonschema.ValidationError
+	if !errors.As(err, &fault) || !errors.As(fault.Err, &broken) {
+		return oneLine(err)
+	}
+	for len(broken.Causes) > 0 {
+		broken = broken.Causes[0]
+	}
+	text := oneLine(broken)
+	if i := strings.LastIndex(text, " - at "); i >= 0 {
+		text = text[i+len(" - "):]
+	}
+	return text
 }
 
 // oneLine is the text of an error of a library, fit for a message.

@@ -154,9 +154,36 @@ func TestTypesThatAreRefused(t *testing.T) {
 	for _, schema := range []string{
 		`{`, `[]`, `true`, `{"type":"nothing"}`, `{"$ref":"https://example.com/s"}`, `{"$ref":"file:///etc/passwd"}`, `{"$schema":"http://json-schema.org/draft-07/schema#"}`,
 		`{"multipleOf":1e999999999}`, `{"pattern":"("}`, `{"$ref":"#/$defs/none"}`,
+		// Nothing could be held against these, or not in a lifetime.
+		`{"$ref":"#"}`, `{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"not":{"$ref":"#/$defs/b"}},"b":{"$ref":"#/$defs/a"}}}`, `{"$dynamicRef":"#"}`,
+		doubling(`{"allOf":[%[1]s,%[1]s]}`), doubling(`{"items":%[1]s,"contains":%[1]s}`),
 	} {
 		_, err := l.DeclareType(t.Context(), saleType(func(d *ledger.Type) { d.Schema = json.RawMessage(schema) }))
 		if bad := new(ledger.FieldError); !errors.As(err, &bad) || bad.Field != "schema" {
+			t.Errorf("%s: %v", schema, err)
+		}
+	}
+}
+
+// doubling is a schema of 20 parts, each of which form refers to the next one with, twice.
+func doubling(form string) string {
+	defs := `"p0":{}`
+	for i := 1; i <= 20; i++ {
+		defs += fmt.Sprintf(`,"p%d":`, i) + fmt.Sprintf(form, fmt.Sprintf(`{"$ref":"#/$defs/p%d"}`, i-1))
+	}
+	return `{"$ref":"#/$defs/p20","$defs":{` + defs + `}}`
+}
+
+func TestSchemasMayReferToThemselves(t *testing.T) {
+	t.Parallel()
+	l, _ := open(t)
+	many := strings.TrimSuffix(strings.Repeat(`{"required":["x"]},`, 200), ",")
+	for i, schema := range []string{
+		`{"properties":{"children":{"type":"array","items":{"$ref":"#"}},"next":{"$ref":"#"}}}`, `{"oneOf":[` + many + `]}`,
+		`{"anyOf":[{"$ref":"#/$defs/leaf"},{"items":{"$ref":"#/$defs/leaf"}}],"$defs":{"leaf":{"type":"string"}}}`,
+	} {
+		_, err := l.DeclareType(t.Context(), saleType(func(d *ledger.Type) { d.Name, d.Schema = fmt.Sprintf("type%d", i), json.RawMessage(schema) }))
+		if err != nil {
 			t.Errorf("%s: %v", schema, err)
 		}
 	}

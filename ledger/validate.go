@@ -191,5 +191,5 @@ func RuleUndeclared(name string) string {
 	if checkColumnName(name) != nil {
 		return rule + "NAME --kind money (this name can't be declared: it " + ruleColumnName + ")"
 	}
-	return rule + name + " --kind money"
+	return rule + name + " --kind money (or: POST /v1/schema/columns)"
 }

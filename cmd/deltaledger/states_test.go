@@ -27,7 +27,7 @@ func TestStatesFromOutside(t *testing.T) {
 	p.must("ingest", file)
 	shown := p.must("stream", "bookings", "trip-7")
 	for _, want := range []string{
-		"state: amount 90", "reversal because of position 2", "reorder because of position 4", "3 events and 2 rows made because of them, total 2 quantity, 70 EUR",
+		"state: amount 90", "reversal: b3 moved from acme to globex", "reorder: b2 came late, and b3 had taken its change already", "3 events and 2 rows made because of them, total 2 quantity, 70 EUR",
 	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q isn't in\n%s", want, shown)

@@ -21,7 +21,9 @@ type streamCmd struct {
 
 // Help is shown below the command's flags.
 func (streamCmd) Help() string {
-	return `Events stand in upstream order, with running totals, when each happened and was recorded, and on which invoice it is.
+	return `Events stand in upstream order, with running totals, when each happened and was recorded, and on which invoice it is. Of a source that
+sends states, the rows that the ledger made stand right before the event that they belong to, with the reason as remark: what
+runs beside a state is what it stated.
 
   deltaledger stream orders order-1234
   deltaledger stream orders order-1234 --as-of 2026-07-01T12:00:00Z
@@ -62,11 +64,12 @@ func streamTable(v ledger.StreamView) table {
 	for _, name := range measures {
 		t.columns = append(t.columns, number(name))
 	}
-	for _, e := range v.Entries {
+	why := explanations(v)
+	for i, e := range v.Entries {
 		r := e.Event
 		t.add(append([]string{
 			or(r.Seqn), r.ID, r.Type, r.Account, stamp(r.OccurredAt), stamp(r.RecordedAt), r.Amount.String(),
-			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e), fmt.Sprint(r.Position),
+			r.Currency, r.Quantity.String(), totals(e.Totals), billed(e.Billed), remark(e, why[i]), fmt.Sprint(r.Position),
 		}, cellsOf(r, measures)...)...)
 	}
 	all := make([]ledger.Row, len(v.Entries))
@@ -122,7 +125,8 @@ func billed(list []ledger.Billed) string {
 	return strings.Join(parts, ", ")
 }
 
-func remark(e ledger.StreamEntry) string {
+// remark puts in words what the numbers of an entry don't tell; why is the reason of a row that the ledger made.
+func remark(e ledger.StreamEntry, why string) string {
 	var parts []string
 	if e.GapBefore != nil {
 		parts = append(parts, "missing before: "+gap(*e.GapBefore))
@@ -137,8 +141,8 @@ func remark(e ledger.StreamEntry) string {
 		parts = append(parts, stands(e.Event.State))
 	}
 	switch {
-	case e.Event.CausedBy != nil:
-		parts = append(parts, fmt.Sprintf("%s because of position %d", e.Event.Kind, *e.Event.CausedBy))
+	case why != "":
+		parts = append(parts, fmt.Sprintf("%s: %s", e.Event.Kind, why))
 	case e.Event.Kind != ledger.Upstream:
 		parts = append(parts, strings.TrimSpace(string(e.Event.Kind)+" "+e.Event.Reason))
 	}
@@ -146,6 +150,31 @@ func remark(e ledger.StreamEntry) string {
 		parts = append(parts, erasedNote(e.Event.Erased))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// explanations says of each row that the ledger made why it is there; it is empty for other entries.
+func explanations(v ledger.StreamView) []string {
+	why := make([]string, len(v.Entries))
+	causes, following := map[int64]ledger.Row{}, ""
+	for _, e := range v.Entries {
+		causes[e.Event.Position] = e.Event
+	}
+	for i, e := range slices.Backward(v.Entries) {
+		r := e.Event
+		if r.CausedBy == nil {
+			following = r.ID
+			continue
+		}
+		switch cause := causes[*r.CausedBy]; {
+		case r.Kind == ledger.Reorder:
+			why[i] = fmt.Sprintf("%s came late, and %s had taken its change already", cause.ID, following)
+		case r.Account != cause.Account:
+			why[i] = fmt.Sprintf("%s moved from %s to %s", cause.ID, r.Account, cause.Account)
+		default:
+			why[i] = fmt.Sprintf("%s moved to other dimensions", cause.ID)
+		}
+	}
+	return why
 }
 
 // stands tells a state as it was sent.
@@ -179,10 +208,14 @@ func events(rows []ledger.Row) string {
 // diffTable tells a difference line by line: what came, how the totals moved, what was billed.
 func diffTable(d ledger.StreamDiff) table {
 	t := table{columns: []column{text("what"), text("id"), number("before"), number("after"), text("unit"), text("type"), text("occurred_at"), text("recorded_at")}}
+	ids := map[int64]string{}
+	for _, r := range d.Added {
+		ids[r.Position] = r.ID
+	}
 	for _, r := range d.Added {
 		what := "event added"
 		if r.CausedBy != nil {
-			what = string(r.Kind) + " added"
+			what = strings.TrimSpace(string(r.Kind)+" added because of "+ids[*r.CausedBy])
 		}
 		t.add(what, r.ID, "", r.Amount.String(), r.Currency, r.Type, stamp(r.OccurredAt), stamp(r.RecordedAt))
 	}
