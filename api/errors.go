@@ -184,11 +184,11 @@ func problemOfKind(err error) *Problem {
 	case errors.Is(err, ledger.ErrInvalid):
 		p = invalid.problem("%s", err.Error())
 	case errors.Is(err, ledger.ErrNotFound):
-		p = notFound.problem("%s", err.Error())
+		p = notFound.problem("%s", ledger.Message(err))
 	case errors.Is(err, ledger.ErrForbidden):
-		p = forbidden.problem("%s", err.Error())
+		p = forbidden.problem("%s", ledger.Message(err))
 	case errors.Is(err, ledger.ErrConflict):
-		p = conflicting.problem("%s", err.Error())
+		p = conflicting.problem("%s", ledger.Message(err))
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		p = malformed.problem("the body ends too early")
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -103,6 +103,10 @@ func (l *Ledger) Erase(ctx context.Context, q EraseRequest) (Erasure, error) {
 	if err != nil {
 		return Erasure{}, err
 	}
+	// A slip in the year would erase everything, and nothing brings it back.
+	if tomorrow := l.now().In(l.zone).AddDate(0, 0, 1).Format(time.DateOnly); e.Before > tomorrow {
+		return Erasure{}, invalidf("before", e.Before, "must not be after tomorrow, %s, which means everything", tomorrow)
+	}
 	if e.Events, e.Conflicts, err = l.countErasable(ctx, e); err != nil || q.DryRun {
 		return e, err
 	}

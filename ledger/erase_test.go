@@ -135,6 +135,7 @@ func TestEraseEventAndBefore(t *testing.T) {
 		"source alone":     {ledger.EraseRequest{Source: "s"}, ledger.ErrInvalid},
 		"event, no source": {ledger.EraseRequest{Event: "s"}, ledger.ErrInvalid},
 		"no date":          {ledger.EraseRequest{Before: "yesterday"}, ledger.ErrInvalid},
+		"far ahead":        {ledger.EraseRequest{Before: "9999-01-01"}, ledger.ErrInvalid},
 		"unknown event":    {ledger.EraseRequest{Source: "s", Event: "e"}, ledger.ErrNotFound},
 		"NUL":              {ledger.EraseRequest{Account: "a\x00"}, ledger.ErrInvalid},
 	} {

@@ -26,6 +26,17 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 )
 
+// Message is the text of err for people: without the name of its kind at the end, where more is said than that.
+func Message(err error) string {
+	text := err.Error()
+	for _, kind := range []error{ErrInvalid, ErrNotFound, ErrConflict, ErrForbidden, ErrBusy} {
+		if short, cut := strings.CutSuffix(text, ": "+kind.Error()); cut && errors.Is(err, kind) {
+			return short
+		}
+	}
+	return text
+}
+
 // FieldError says what is wrong with one field of an event or a request. It wraps ErrInvalid.
 type FieldError struct {
 	Field string // name on the wire, such as occurred_at or dimensions.country

@@ -120,6 +120,8 @@ func compareParts(c Catalogue, r Row, private bool, k keyRow, zone *time.Locatio
 	}
 	if sum := sha256.Sum256(AppendCanonical(nil, &e)); hex.EncodeToString(sum[:]) != hex.EncodeToString(k.Digest) {
 		say("its public content has digest %x…, and its key says %x…: the content or the digest was changed", sum[:tagSize], k.Digest[:min(tagSize, len(k.Digest))])
+	} else if whole && len(e.State) > 0 {
+		say("its public content, with the state that was sent, has the digest that its key says: what was changed is in neither, such as the changes that were computed from the state, recorded_at, caused_by or commitment, or fits together again")
 	} else if whole {
 		say("its public content has the digest that its key says: what was changed is in neither, such as recorded_at, caused_by or commitment, or fits together again")
 	}

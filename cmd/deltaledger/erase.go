@@ -69,6 +69,9 @@ func (c *eraseCmd) Run(ctx context.Context, s *session) error {
 		if e.DryRun {
 			t.note = fmt.Sprintf("nothing was erased; it would be the private content of %s and %s", plural(e.Events, "event"), plural(e.Conflicts, "conflict"))
 		}
+		if e.Events+e.Conflicts == 0 {
+			t.note += "\nnothing private was there; accounts, sources and ids are compared exactly as events spell them"
+		}
 		return s.show(e, t)
 	})
 }

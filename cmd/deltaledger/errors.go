@@ -69,7 +69,7 @@ func report(ctx context.Context, w io.Writer, err error) int {
 
 // explain adds to an error what to do next, where that is known.
 func explain(err error) string {
-	text := err.Error()
+	text := ledger.Message(err)
 	switch {
 	case pg.IsUndefined(err) && !strings.Contains(text, "deltaledger migrate"):
 		return text + "\nThe database is older or newer than this program: run `deltaledger migrate` with the newer one."

@@ -46,7 +46,7 @@ func (c *eventsListCmd) Run(ctx context.Context, s *session) error {
 		}
 		warnOfDetached(s, page.NotCovered)
 		t := rowTable(page.Events)
-		t.note = fmt.Sprintf("%d events, %s", len(page.Events), asOfNote(page.AsOf))
+		t.note = fmt.Sprintf("%s, %s", plural(len(page.Events), "event"), asOfNote(page.AsOf))
 		if page.NextCursor != "" {
 			t.note += "\nnext page: --cursor " + page.NextCursor
 			if s.Output == outputCSV {

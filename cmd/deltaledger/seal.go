@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"deltaledger/ledger"
 	"deltaledger/ledger/proof"
@@ -156,6 +159,28 @@ type proofResult struct {
 	Leaf     string `json:"leaf"`
 }
 
+// factOf are the fields of the fact that a leaf holds, with their values; the leaf itself if they can't be told.
+func factOf(leaf string) [][2]string {
+	var content struct {
+		Kind string                     `json:"kind"`
+		Fact map[string]json.RawMessage `json:"fact"`
+	}
+	if err := json.Unmarshal([]byte(leaf), &content); err != nil {
+		return [][2]string{{"fact", leaf}}
+	}
+	fields := [][2]string{{"fact", content.Kind}}
+	for _, name := range slices.Sorted(maps.Keys(content.Fact)) {
+		raw := content.Fact[name]
+		value := string(raw)
+		var plain string
+		if json.Unmarshal(raw, &plain) == nil {
+			value = plain
+		}
+		fields = append(fields, [2]string{"  " + name, value})
+	}
+	return fields
+}
+
 // Run checks the proof.
 func (c *verifyProofCmd) Run(s *session) error {
 	raw, err := readKey(c.File)
@@ -167,11 +192,11 @@ func (c *verifyProofCmd) Run(s *session) error {
 		return err
 	}
 	p, err := proof.Read([]byte(raw))
-	if err == nil {
-		err = p.Check(key)
-	}
 	if err != nil {
 		return err
+	}
+	if err := p.Check(key); err != nil {
+		return fmt.Errorf("%w\nThis file was changed or damaged, or is of another key: it proves nothing", err)
 	}
 	anchored := p.Checkpoint != ""
 	if c.Checkpoint != "" {
@@ -193,7 +218,9 @@ func (c *verifyProofCmd) Run(s *session) error {
 	}
 	t := table{columns: []column{text("field"), text("value")}}
 	t.add("ledger", r.Ledger)
-	t.add("fact", r.Leaf)
+	for _, f := range factOf(r.Leaf) {
+		t.add(f[0], f[1])
+	}
 	t.add("sealed at", r.SealedAt)
 	t.add("seal", fmt.Sprintf("%d of %d", r.Seal, r.Seals))
 	t.add("tree root", r.TreeRoot)

@@ -215,7 +215,7 @@ func diffTable(d ledger.StreamDiff) table {
 	for _, r := range d.Added {
 		what := "event added"
 		if r.CausedBy != nil {
-			what = strings.TrimSpace(string(r.Kind)+" added because of "+ids[*r.CausedBy])
+			what = strings.TrimSpace(string(r.Kind) + " added because of " + ids[*r.CausedBy])
 		}
 		t.add(what, r.ID, "", r.Amount.String(), r.Currency, r.Type, stamp(r.OccurredAt), stamp(r.RecordedAt))
 	}

@@ -72,7 +72,7 @@ func reportTable(r ledger.Report) table {
 	t := table{columns: []column{text("what"), number("count"), text("result")}}
 	result := "as sealed"
 	if r.Difference != nil {
-		result = "corrupt"
+		result = "not all as sealed"
 	}
 	t.add("seals in the chain", fmt.Sprint(r.Seals), result)
 	t.add("facts recomputed", fmt.Sprint(r.Facts), result)
@@ -88,7 +88,12 @@ func reportTable(r ledger.Report) table {
 	for _, size := range r.Contained {
 		t.add("checkpoint of seals", fmt.Sprint(size), "in the chain")
 	}
-	t.note = fmt.Sprintf("verified through seal %d, position %d; not covered: %s above position %d", r.Through, r.Position, plural(r.Unsealed.Facts, "fact"), r.Unsealed.After)
+	t.note = fmt.Sprintf("verified through seal %d, position %d; ", r.Through, r.Position)
+	if r.Unsealed.Facts > 0 {
+		t.note += fmt.Sprintf("not covered: %s above position %d", plural(r.Unsealed.Facts, "fact"), r.Unsealed.After)
+	} else {
+		t.note += "nothing was recorded since"
+	}
 	if r.Difference != nil {
 		t.note = "CORRUPT: " + r.Difference.String()
 	}
