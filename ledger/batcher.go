@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -97,10 +98,15 @@ type waiting struct {
 
 func (w *waiting) events() int { return len(w.batch.events) }
 
-// bytes is about what the request holds in memory: its rows, and the event that they were made from.
+// bytes is about what the request holds in memory: its rows, and the events that they were made from, of which not all have
+// rows yet.
 func (w *waiting) bytes() int {
 	const event = 1 << 10
-	return 2*(len(w.batch.tuples)+len(w.batch.private)) + event*len(w.batch.events)
+	n := len(w.batch.tuples) + len(w.batch.private) + event*len(w.batch.events)
+	for i := range w.batch.events {
+		n += len(w.batch.events[i].Payload) + len(w.batch.events[i].Dimensions)
+	}
+	return n
 }
 
 // NewBatcher starts a batcher of l. Close it.
@@ -354,11 +360,23 @@ func (b *Batcher) commitAlone(ctx context.Context, w *waiting, cause error) erro
 	return nil
 }
 
+// As sqlWriteSmall does for itself.
+const sqlLockWait = `SELECT set_config('lock_timeout', $1, true)`
+
+// write writes a batch. Also what isn't recorded in one statement waits no longer for others than LockWait says, a few
+// times; but events of sources that send states wait for the others of their streams.
 func (b *Batcher) write(ctx context.Context, batch *Batch) error {
-	w := writer{
-		l: b.l, run: func(f func(pgx.Tx) error) error { return b.l.inTx(ctx, f) },
-		small: true, lockWait: b.c.LockWait,
+	run := func(f func(pgx.Tx) error) error {
+		return b.l.inTx(ctx, func(tx pgx.Tx) error {
+			if !batch.lawful() {
+				if _, err := tx.Exec(ctx, sqlLockWait, strconv.FormatInt(b.c.LockWait.Milliseconds(), 10)); err != nil {
+					return err
+				}
+			}
+			return f(tx)
+		})
 	}
+	w := writer{l: b.l, run: run, small: true, lockWait: b.c.LockWait}
 	err := w.writeAll(ctx, batch)
 	switch {
 	case err == nil:

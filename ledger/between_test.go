@@ -1,9 +1,13 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -140,4 +144,67 @@ func TestMadeRowsFollowDeclarations(t *testing.T) {
 	if n := one[int](t, db, `SELECT count(*) FROM ledger.events WHERE commitment IS NOT NULL`); n != 0 {
 		t.Error("a made row has private content")
 	}
+}
+
+// A group that isn't recorded in one statement waits no longer for others than one that is.
+func TestBatcherWaitsForNobodyEitherWay(t *testing.T) {
+	t.Parallel()
+	for name, request := range map[string]func(first ledger.Event) []ledger.Event{
+		"flagged": func(first ledger.Event) []ledger.Event {
+			first.Dimensions = []byte(`{"note":"` + card + `"}`)
+			return []ledger.Event{first}
+		},
+		"many": func(ledger.Event) []ledger.Event { return sales("o1", 600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, db := open(t)
+			policy(t, l, ledger.ContentPolicy{CardNumbers: "flag"})
+			b := startBatcher(t, l, ledger.BatcherConfig{Committers: 1, LockWait: 10 * time.Millisecond, Timeout: 10 * time.Second})
+			tx, err := db.Super.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+			key := ledger.EventKey("shop", "o1/1")
+			if _, err := tx.Exec(t.Context(), `INSERT INTO ledger.event_keys (event_key, position, recorded_at, digest_version, digest)
+				VALUES ($1, 1000000, now(), 1, '')`, fmt.Sprintf("%x", key[:])); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if out, err := b.Append(t.Context(), request(sale("o1", 1))); !errors.Is(err, ledger.ErrBusy) {
+				t.Errorf("%v after %s, %v", tally(out), time.Since(began), err)
+			}
+			if out, err := b.Append(t.Context(), []ledger.Event{sale("o2", 1)}); err != nil || out[0].Status != ledger.Recorded {
+				t.Errorf("%+v, %v", out, err)
+			}
+		})
+	}
+}
+
+// What waits to be recorded is weighed with what it was made from, also where no row is made of it yet.
+func TestBatcherWeighsWhatItHolds(t *testing.T) {
+	t.Parallel()
+	l, db := open(t)
+	declareStates(t, l, "orders")
+	if err := l.DeclareSource(t.Context(), ledger.Source{Name: "strict", Numbering: ledger.NumberingStream, Strict: true, By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	b := startBatcher(t, l, ledger.BatcherConfig{MaxBytes: 300_000})
+	release := hold(t, db)
+	var group sync.WaitGroup
+	for _, stream := range []string{"o1", "o2"} { // the first is under way, the second waits
+		group.Go(func() { _, _ = b.Append(context.Background(), []ledger.Event{sale(stream, 1)}) })
+	}
+	until(t, b, func(s ledger.BatcherStats) bool { return s.HeldEvents == 2 })
+	e := sale("s1", 1)
+	e.Source, e.Payload = "strict", []byte(`"`+strings.Repeat("x", 200_000)+`"`)
+	group.Go(func() { _, _ = b.Append(context.Background(), []ledger.Event{e}) })
+	until(t, b, func(s ledger.BatcherStats) bool { return s.HeldEvents == 3 })
+	e.ID = "another"
+	if out, err := b.Append(t.Context(), []ledger.Event{e}); !errors.Is(err, ledger.ErrFull) {
+		t.Errorf("%+v, %v", out, err)
+	}
+	release()
+	group.Wait()
 }
