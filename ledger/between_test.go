@@ -208,3 +208,42 @@ func TestBatcherWeighsWhatItHolds(t *testing.T) {
 	release()
 	group.Wait()
 }
+
+// An erasure that is sealed can't be changed, nor taken as the record for what was taken away besides.
+func TestErasuresAreSealed(t *testing.T) {
+	t.Parallel()
+	const forge = `INSERT INTO ledger.erased (position, recorded_at, erasure, payload) SELECT position, recorded_at, %s, true FROM ledger.private; DELETE FROM ledger.private;`
+	for name, tampering := range map[string]string{
+		"why":          `UPDATE ledger.erasures SET why = 'another reason'`,
+		"request gone": `DELETE FROM ledger.erasures`,
+		"more erased":  fmt.Sprintf(forge, "1"),
+		"no erasure":   fmt.Sprintf(forge, "7"),
+		"conflicts":    `DELETE FROM ledger.erased_conflicts`,
+		"end":          `UPDATE ledger.erasure_ends SET events = 2`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, s, db := sealing(t)
+			other := private("o1", 1, "acme", `{"card":"4222"}`)
+			appendAll(t, l, private("o1", 1, "acme", `{"card":"4111"}`), private("o1", 2, "globex", `{"card":"4111"}`), other)
+			erase(t, l, ledger.EraseRequest{Account: "acme"})
+			sealAll(t, l, s)
+			if r := clean(t, s); r.Private != 1 || r.Erased != 1 || r.Facts != 3 {
+				t.Fatalf("%+v", r)
+			}
+			if _, err := db.Super.Exec(t.Context(), `BEGIN; SET LOCAL session_replication_role = replica; `+disableTriggers("erasures", "erased", "erased_conflicts", "erasure_ends", "private")+tampering+`; COMMIT`); err != nil {
+				t.Fatal(err)
+			}
+			if r := verify(t, s, ledger.VerifyRequest{}); r.Difference == nil {
+				t.Error("it isn't noticed")
+			}
+		})
+	}
+}
+
+func disableTriggers(tables ...string) (sql string) {
+	for _, table := range tables {
+		sql += "ALTER TABLE ledger." + table + " DISABLE TRIGGER ALL; "
+	}
+	return sql
+}

@@ -52,6 +52,22 @@ const (
 	keysTable   = "ledger.event_keys"
 )
 
+// ownFacts are the facts of this package besides events.
+func ownFacts() []FactTable {
+	ofErasure := [][2]string{{"erasure", "erasure"}}
+	return []FactTable{
+		{Kind: "column", Table: "ledger.columns"}, // those that are built in have no position
+		{
+			Kind: "erasure", Table: "ledger.erasure_ends",
+			Parts: []FactPart{
+				{Name: "lost_conflicts", Table: "ledger.erased_conflicts", On: ofErasure, OrderBy: []string{"conflict"}, Digest: true},
+				{Name: "lost_events", Table: "ledger.erased", On: ofErasure, OrderBy: []string{"position"}, Digest: true},
+				{Name: "request", Table: "ledger.erasures", On: [][2]string{{"n", "erasure"}}, OrderBy: []string{"n"}},
+			},
+		},
+	}
+}
+
 // shape is the columns of a table, sorted by name.
 type shape struct {
 	table   string

@@ -36,8 +36,7 @@ func NewSeals(l *Ledger, tables ...FactTable) (*Seals, error) {
 			return nil, fmt.Errorf("new seals: %w", err)
 		}
 	}
-	declared := FactTable{Kind: "column", Table: "ledger.columns"} // those that are built in have no position
-	return &Seals{l: l, tables: append([]FactTable{declared}, tables...)}, nil
+	return &Seals{l: l, tables: append(ownFacts(), tables...)}, nil
 }
 
 // How far the seals are behind the newest watermark, in positions.

@@ -238,9 +238,10 @@ func readPrivate(ctx context.Context, tx pgx.Tx, after, through int64) ([]privat
 }
 
 const sqlErasedBetween = `
-SELECT position
-FROM ledger.erased
-WHERE position > $1 AND position <= $2`
+SELECT x.position
+FROM ledger.erased x
+JOIN ledger.erasures e ON e.n = x.erasure
+WHERE x.position > $1 AND x.position <= $2`
 
 // erasedBetween are the positions in a range whose private content was erased with a record.
 func erasedBetween(ctx context.Context, tx pgx.Tx, after, through int64) (map[int64]bool, error) {

@@ -25,12 +25,15 @@ CREATE TABLE ledger.erasures (
 );
 SELECT ledger.protect('ledger.erasures');
 
+-- With its end an erasure becomes a fact with a position: a seal binds it with the request and all that it erased.
 CREATE TABLE ledger.erasure_ends (
     erasure   bigint      NOT NULL,
     events    bigint      NOT NULL, -- that lost their private content
     conflicts bigint      NOT NULL, -- likewise
-    ended_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    position  bigint      NOT NULL,
+    ended_at  timestamptz NOT NULL,
     CONSTRAINT erasure_ends_pkey PRIMARY KEY (erasure),
+    CONSTRAINT erasure_ends_position UNIQUE (position),
     CONSTRAINT erasure_ends_erasure FOREIGN KEY (erasure) REFERENCES ledger.erasures (n)
 );
 SELECT ledger.protect('ledger.erasure_ends');
@@ -225,12 +228,14 @@ END $$;
 -- +goose StatementBegin
 CREATE FUNCTION ledger.end_erasure(which bigint, OUT events bigint, OUT conflicts bigint, OUT ended_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    drawn bigint;
 BEGIN
     PERFORM ledger.open_erasure(which);
     SELECT count(*) INTO events FROM ledger.erased e WHERE e.erasure = which;
     SELECT count(*) INTO conflicts FROM ledger.erased_conflicts e WHERE e.erasure = which;
-    ended_at := clock_timestamp();
-    INSERT INTO ledger.erasure_ends VALUES (which, events, conflicts, ended_at);
+    SELECT d.positions[1], d.recorded_at INTO drawn, ended_at FROM ledger.draw(1) d;
+    INSERT INTO ledger.erasure_ends (erasure, events, conflicts, position, ended_at) VALUES (which, events, conflicts, drawn, ended_at);
 END $$;
 -- +goose StatementEnd
 

@@ -336,7 +336,8 @@ TABLE ledger.erasure_ends
     erasure bigint NOT NULL
     events bigint NOT NULL
     conflicts bigint NOT NULL
-    ended_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+    "position" bigint NOT NULL
+    ended_at timestamp with time zone NOT NULL;
 TABLE ledger.erasures
     n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
     scope text NOT NULL
@@ -605,6 +606,7 @@ CONSTRAINT erased_conflicts_conflict ON ledger.erased_conflicts: FOREIGN KEY (co
 CONSTRAINT erased_conflicts_pkey ON ledger.erased_conflicts: PRIMARY KEY (conflict);
 CONSTRAINT erasure_ends_erasure ON ledger.erasure_ends: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
 CONSTRAINT erasure_ends_pkey ON ledger.erasure_ends: PRIMARY KEY (erasure);
+CONSTRAINT erasure_ends_position ON ledger.erasure_ends: UNIQUE ("position");
 CONSTRAINT erasures_pkey ON ledger.erasures: PRIMARY KEY (n);
 CONSTRAINT erasures_scope ON ledger.erasures: CHECK (
 CASE scope
@@ -1074,12 +1076,14 @@ CREATE OR REPLACE FUNCTION ledger.end_erasure(which bigint, OUT events bigint, O
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+DECLARE
+    drawn bigint;
 BEGIN
     PERFORM ledger.open_erasure(which);
     SELECT count(*) INTO events FROM ledger.erased e WHERE e.erasure = which;
     SELECT count(*) INTO conflicts FROM ledger.erased_conflicts e WHERE e.erasure = which;
-    ended_at := clock_timestamp();
-    INSERT INTO ledger.erasure_ends VALUES (which, events, conflicts, ended_at);
+    SELECT d.positions[1], d.recorded_at INTO drawn, ended_at FROM ledger.draw(1) d;
+    INSERT INTO ledger.erasure_ends (erasure, events, conflicts, position, ended_at) VALUES (which, events, conflicts, drawn, ended_at);
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.erase_conflicts(which bigint, after_n bigint, most integer, OUT looked bigint, OUT gone bigint, OUT last_n bigint)
  RETURNS record
