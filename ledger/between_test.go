@@ -247,3 +247,21 @@ func disableTriggers(tables ...string) (sql string) {
 	}
 	return sql
 }
+
+// A number in a dimension that is written otherwise is another group and another filter, and so another fact.
+func TestNumbersOfDimensionsAreSealedAsTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	l, s, db := sealing(t)
+	e := sale("o1", 1)
+	e.Dimensions = []byte(`{"level":7,"ratio":0.50,"text":"a \" 1.50"}`)
+	appendAll(t, l, e)
+	sealAll(t, l, s)
+	clean(t, s)
+	if _, err := db.Super.Exec(t.Context(), `BEGIN; ALTER TABLE ledger.events DISABLE TRIGGER ALL; ALTER TABLE `+one[string](t, db, `SELECT tableoid::regclass::text FROM ledger.events`)+` DISABLE TRIGGER ALL;
+		UPDATE ledger.events SET dimensions = dimensions || '{"level":7.00}'; COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, s, ledger.VerifyRequest{}); r.Difference == nil || r.Difference.What != ledger.DiffChanged {
+		t.Errorf("%+v", r.Difference)
+	}
+}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -128,6 +129,9 @@ func (w *leafWriter) appendJSONB(d, v []byte) ([]byte, error) {
 	if len(v) == 0 || v[0] != 1 {
 		return d, fmt.Errorf("jsonb of an unknown version")
 	}
+	if paddedNumber(v[1:]) {
+		return canonical.AppendString(d, v[1:]), nil
+	}
 	w.scanner.Reset(v[1:])
 	out, bad := w.scanner.Value(d, canonical.Limits{Depth: leafDepth})
 	if bad == nil {
@@ -137,6 +141,32 @@ func (w *leafWriter) appendJSONB(d, v []byte) ([]byte, error) {
 		return d, bad
 	}
 	return out, nil
+}
+
+// paddedNumber reports whether JSON as jsonb writes it holds a number with zeros at its end that say nothing, which PostgreSQL
+// keeps. In its canonical form it would be the same as one without, but filters and groups read it as another.
+func paddedNumber(text []byte) bool {
+	if bytes.IndexByte(text, '.') < 0 {
+		return false
+	}
+	quoted, fraction := false, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++ // what is escaped ends no string
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '.':
+			fraction = true
+		case c < '0' || c > '9': // behind a number, or between others
+			if fraction && text[i-1] == '0' {
+				return true
+			}
+			fraction = false
+		}
+	}
+	return fraction && text[len(text)-1] == '0'
 }
 
 // Sign words of a numeric besides numericNegative.
