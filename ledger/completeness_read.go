@@ -137,6 +137,9 @@ func (l *Ledger) endOf(q CompletenessQuery) (*time.Time, error) {
 		return nil, nil
 	}
 	end := startOfDate(first, l.zone)
+	if end.Year() > 9999 { // no event occurs there, and answers have no spelling for it
+		return nil, Invalid("through", q.Through+q.Month, "must end within the year 9999")
+	}
 	return &end, nil
 }
 

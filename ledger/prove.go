@@ -24,7 +24,7 @@ const sqlListSeals = `
 SELECT number, format, first_position, last_position, count, root, positions_sha256, tags_sha256, previous, hash, frontier, tree_root,
        position, sealed_at
 FROM ledger.seals
-WHERE $1 = 0 OR number < $1
+WHERE $1::bigint = 0 OR number < $1
 ORDER BY number DESC
 LIMIT $2`
 
@@ -63,7 +63,7 @@ func (s *Seals) List(ctx context.Context, limit int, before int64) ([]SealRow, e
 const sqlCheckpoint = `
 SELECT number, tree_root
 FROM ledger.seals
-WHERE $1 = 0 OR number = $1
+WHERE $1::bigint = 0 OR number = $1
 ORDER BY number DESC
 LIMIT 1`
 

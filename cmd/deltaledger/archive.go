@@ -85,7 +85,7 @@ func (c *archiveMonthsCmd) Run(ctx context.Context, s *session) error {
 			done = append(done, one)
 		}
 		if len(months) == 0 {
-			s.say("there is no month with events before %s that may be archived and isn't detached", before)
+			s.say("nothing to archive before %s: a month must be over in UTC, hold events, and not be detached already", before)
 		}
 		if err := s.show(done, archivedTable(done)); err != nil {
 			return err

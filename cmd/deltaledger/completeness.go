@@ -16,7 +16,7 @@ type completenessCmd struct {
 	Through string `placeholder:"YYYY-MM-DD" help:"Ask whether everything through a date is complete, in the reporting zone."`
 	Gaps    bool   `help:"List the missing numbers of the source, those that came meanwhile, and doubled ones."`
 	Limit   int    `default:"1000" placeholder:"N" help:"How many gaps to list (${default})."`
-	Rebuild bool   `help:"Look at all events anew first. The answers are the same; it is for those who don't believe them."`
+	Rebuild bool   `help:"Look at all events anew first. Needed only if what was derived before is in doubt; the answers are the same."`
 }
 
 // Help is shown below the command's flags.
@@ -97,7 +97,7 @@ func completenessTable(r ledger.Completeness) table {
 		}
 		newest, lag := "", ""
 		if c.Newest != nil {
-			newest, lag = stamp(c.Newest.OccurredAt), shortDuration(time.Duration(*c.LagSeconds)*time.Second)
+			newest, lag = stamp(c.Newest.OccurredAt), age(*c.LagSeconds)
 		}
 		t.add(append(cells, fmt.Sprint(c.Events), fmt.Sprint(c.Missing), fmt.Sprint(c.Gaps), contiguous(c), newest, lag, c.Reason)...)
 	}
@@ -147,4 +147,13 @@ func (c *completenessCmd) gaps(ctx context.Context, s *session, a *app) error {
 		t.note += fmt.Sprintf(", contiguous through %d of %d", x.ThroughSeqn, x.LastSeqn)
 	}
 	return s.show(page, t)
+}
+
+// age tells seconds in days where they are many.
+func age(seconds int64) string {
+	const day = 24 * 60 * 60
+	if seconds >= 3*day {
+		return plural(seconds/day, "day")
+	}
+	return shortDuration(time.Duration(seconds) * time.Second)
 }

@@ -21,7 +21,7 @@ type root struct {
 	Events       eventsCmd       `cmd:"" help:"List events, or show one of them."`
 	Stream       streamCmd       `cmd:"" help:"Show the history of one stream, such as an order, as it was known at any time."`
 	Aggregate    aggregateCmd    `cmd:"" help:"Sum measures by dimensions and dates."`
-	Sources      sourcesCmd      `cmd:"" help:"Declare how upstream sources number their events."`
+	Sources      sourcesCmd      `cmd:"" help:"Declare upstream sources: how they number events, whether they send states, what they may hold."`
 	Schema       schemaCmd       `cmd:"" help:"Declare measures and dimensions, and show what there is."`
 	Types        typesCmd        `cmd:"" help:"Declare what events of a type must hold."`
 	Completeness completenessCmd `cmd:"" help:"Say how far the sources have arrived without gaps, and whether a month is complete."`
