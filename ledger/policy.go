@@ -161,6 +161,11 @@ func (d *declarations) lookAtDimensions(e *Event, rules []contentRule, m *marks)
 		if d.layout.keys[name].private || slices.Contains(e.hidden, name) {
 			continue
 		}
+		for _, r := range rules { // a name stays where its value would be hidden or erased, and isn't repeated
+			if r.has(name) {
+				m.found(e.Source, "dimensions", "", r)
+			}
+		}
 		text := string(value)
 		if value[0] == '"' {
 			var quoted canonical.Scanner

@@ -40,6 +40,7 @@ func TestPolicyRefuses(t *testing.T) {
 		"reason":              func(e *ledger.Event) { e.Reason = "to " + iban },
 		"reference":           func(e *ledger.Event) { e.Reference = mail },
 		"maker":               func(e *ledger.Event) { e.Maker = mail },
+		"dimensions":          func(e *ledger.Event) { e.Dimensions = []byte(`{"` + mail + `":"` + card + `"}`) },
 		"dimensions.weird\"k": func(e *ledger.Event) { e.Dimensions = []byte(`{"weird\"k":"` + mail + `"}`) },
 	} {
 		e := sale("o1", 1)

@@ -67,7 +67,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 // DeclareSource declares a source, or changes its declaration; a declaration that is in force already
 // changes nothing, and of the content policy what is left empty stays as it is. A source that was declared to send states stays one: what its late deltas mean
-// follows from the states recorded before. Trying to withdraw it is ErrConflict.
+// follows from the states recorded before. Trying to withdraw it is ErrConflict. With a policy, or strict, it returns when
+// nobody records by what was declared before; ErrBusy: somebody hangs who may.
 func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 	if err := s.validate(); err != nil {
 		return err
@@ -89,7 +90,7 @@ func (l *Ledger) DeclareSource(ctx context.Context, s Source) error {
 	if err != nil {
 		return readError("declare source "+s.Name, err)
 	}
-	if s.Strict {
+	if s.Strict || len(policiesOf(map[string]Source{s.Name: s})) > 0 {
 		return l.inForce(ctx, "source "+s.Name)
 	}
 	return nil
