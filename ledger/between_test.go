@@ -71,7 +71,9 @@ func TestDeclareColumnTakesNoStatements(t *testing.T) {
 func TestConflictsAreKeptByWhatIsDeclared(t *testing.T) {
 	t.Parallel()
 	for name, record := range map[string]func(*testing.T, *ledger.Ledger, []ledger.Event) ([]ledger.Outcome, error){
-		"append": func(t *testing.T, l *ledger.Ledger, e []ledger.Event) ([]ledger.Outcome, error) { return l.Append(t.Context(), e) },
+		"append": func(t *testing.T, l *ledger.Ledger, e []ledger.Event) ([]ledger.Outcome, error) {
+			return l.Append(t.Context(), e)
+		},
 		"atomic": func(t *testing.T, l *ledger.Ledger, e []ledger.Event) ([]ledger.Outcome, error) {
 			out, err := l.AppendAtomic(t.Context(), e)
 			if errors.Is(err, ledger.ErrAtomic) {

@@ -21,7 +21,9 @@ type way struct {
 }
 
 func ways() []way {
-	appended := func(t *testing.T, l *ledger.Ledger, events ...ledger.Event) []ledger.Outcome { return appendAll(t, l, events...) }
+	appended := func(t *testing.T, l *ledger.Ledger, events ...ledger.Event) []ledger.Outcome {
+		return appendAll(t, l, events...)
+	}
 	careful := func(t *testing.T, l *ledger.Ledger, events ...ledger.Event) []ledger.Outcome {
 		first := sale("before", 1)
 		appendAll(t, l, first)
