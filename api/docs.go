@@ -118,7 +118,7 @@ func operationsOf(o *huma.OpenAPI, tag string, order []string) []docsOperation {
 	for path, item := range o.Paths {
 		for method, op := range map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post} {
 			if op != nil && slices.Contains(op.Tags, tag) {
-				all = append(all, describeOperation(method, path, op))
+				all = append(all, describeOperation(o, method, path, op))
 			}
 		}
 	}
@@ -128,7 +128,7 @@ func operationsOf(o *huma.OpenAPI, tag string, order []string) []docsOperation {
 	return all
 }
 
-func describeOperation(method, path string, op *huma.Operation) docsOperation {
+func describeOperation(o *huma.OpenAPI, method, path string, op *huma.Operation) docsOperation {
 	d := docsOperation{ID: op.OperationID, Method: method, Path: path, Summary: op.Summary, Text: markdown(op.Description)}
 	for _, p := range op.Parameters {
 		if p.In == "header" && p.Name == "Accept" {
@@ -146,7 +146,7 @@ func describeOperation(method, path string, op *huma.Operation) docsOperation {
 		}
 	}
 	if op.RequestBody != nil {
-		d.Bodies = bodiesOf(op.RequestBody)
+		d.Bodies = bodiesOf(o, op.RequestBody)
 		for _, b := range d.Bodies {
 			if b.MediaType == "application/json" {
 				d.headers, d.data = "Content-Type: application/json", b.Example
@@ -159,13 +159,17 @@ func describeOperation(method, path string, op *huma.Operation) docsOperation {
 	return d
 }
 
-func bodiesOf(body *huma.RequestBody) []docsBody {
+func bodiesOf(o *huma.OpenAPI, body *huma.RequestBody) []docsBody {
 	var all []docsBody
 	for _, mediaType := range slices.Sorted(maps.Keys(body.Content)) {
 		m := body.Content[mediaType]
 		b := docsBody{MediaType: mediaType, Example: exampleText(m.Example)}
 		if m.Schema != nil {
-			b.Text, b.Fields = m.Schema.Description, fieldsOf(objectOf(m.Schema), "")
+			s := m.Schema
+			if s.Ref != "" {
+				s = o.Components.Schemas.SchemaFromRef(s.Ref)
+			}
+			b.Text, b.Fields = s.Description, fieldsOf(objectOf(s), "")
 		}
 		all = append(all, b)
 	}

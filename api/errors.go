@@ -206,7 +206,7 @@ func problemOfKind(err error) *Problem {
 		p = busy.problem("the database took too long; ask for less, or ask again later")
 		p.retryAfter, p.causeNotForCallers = retrySoon, err
 	case errors.Is(err, ledger.ErrBusy):
-		p = busy.problem("%s", err.Error())
+		p = busy.problem("%s", ledger.Message(err))
 		p.retryAfter = retrySoon
 	case pg.IsUndefined(err):
 		p = busy.problem("the database isn't migrated to this version")

@@ -131,6 +131,15 @@ func TestPages(t *testing.T) {
 			t.Errorf("a link to #%s leads nowhere", anchor)
 		}
 	}
+	bodies := strings.Split(string(a.body), "<h4>Body: <code>application/json</code></h4>")
+	for _, body := range bodies[1:] {
+		if fields, _, _ := strings.Cut(body, "<h4>"); !strings.Contains(fields, "<table") {
+			t.Errorf("a body without its fields: %.300s", body)
+		}
+	}
+	if len(bodies) < 10 {
+		t.Errorf("%d bodies are described", len(bodies)-1)
+	}
 	if head := s.do(http.MethodHead, "/docs", nil); head.status != 200 || len(head.body) > 0 {
 		t.Errorf("HEAD: %d with %d bytes", head.status, len(head.body))
 	}
