@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -286,15 +287,22 @@ func (in *intake) stream(ctx context.Context, body io.Reader) (*recordEventsOut,
 	if in.atomic {
 		body = &boundedBody{r: body, left: maxAtomicBytes, what: "an atomic request has at most 256 MiB: send it without atomic, or in parts"}
 	}
-	sum, err := wire.Ingest(ctx, in.s.ledger, body, in.format, wire.IngestOptions{
-		Options: in.options, Atomic: in.atomic, Report: in.note,
-	})
+	options := wire.IngestOptions{Options: in.options, Atomic: in.atomic, Report: in.note, Writers: workers()}
+	if options.Workers = workers() + 1; in.atomic { // nothing is written while it is decoded
+		options.Workers = max(1, workers()-1)
+	}
+	sum, err := wire.Ingest(ctx, in.s.ledger, body, in.format, options)
 	in.answer.Summary = sum
 	if err != nil {
 		return nil, in.failed(err)
 	}
 	return &recordEventsOut{Status: http.StatusOK, Body: in.answer}, nil
 }
+
+// workers is how many goroutines may work without a break on one request: one less than run at a time, so that one is
+// left to notice what arrives from other clients and from the database. Go looks for that only every 10 milliseconds
+// while all are at work, and an answer takes it three times.
+func workers() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
 // few records a body of few events, together with those of other requests.
 func (in *intake) few(ctx context.Context, body io.Reader, length int) (*recordEventsOut, error) {

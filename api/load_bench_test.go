@@ -32,6 +32,7 @@ const (
 //
 // DELTALEDGER_BENCH_EVENTS is the size of the atomic request, else 500,000.
 func BenchmarkDurableWriteUnderLoad(b *testing.B) {
+	asServed(b)
 	for range b.N {
 		w := newLoadBench(b)
 		quiet := w.measure("quiet", func(ctx context.Context) { pause(ctx, loadQuiet) })

@@ -21,8 +21,8 @@ const MaxTogether = 1000
 // BatcherConfig bounds what a Batcher holds. The zero value is usable.
 type BatcherConfig struct {
 	// Committers is how many transactions are under way at once at most; of requests with events of
-	// sources that send states as many again. There is one, unless it takes longer than Overdue: more of
-	// them only make the groups smaller. 0: 3.
+	// sources that send states as many again. There is one, unless it takes longer than Overdue, or
+	// many requests wait: more of them only make the groups smaller. 0: 3.
 	Committers int
 	// Overdue is how long a group may take before another one is begun beside it: on a slow disk several
 	// have to be under way. 0: 4 milliseconds.
@@ -80,12 +80,20 @@ type lane struct {
 	queue   list.List   // of *waiting, oldest first
 	wake    sync.Cond   // signalled when a committer may have something to do
 	busy    int         // groups under way
+	newest  int         // requests of the newest of them
 	overdue bool        // the newest of them takes long
 	timer   *time.Timer // sets overdue
 }
 
+// enough is how many requests, if they are also as many as those under way, make a group of their own: it
+// uses the processors while the other one waits for the disk. Smaller groups would cost more than that gains.
+const enough = 32
+
 // may reports that a committer may begin a group.
-func (l *lane) may() bool { return l.queue.Len() > 0 && (l.busy == 0 || l.overdue) }
+func (l *lane) may() bool {
+	waiting := l.queue.Len()
+	return waiting > 0 && (l.busy == 0 || l.overdue || l.busy == 1 && waiting >= max(enough, l.newest))
+}
 
 // waiting is a request that waits for its outcomes.
 type waiting struct {
@@ -305,6 +313,7 @@ func (b *Batcher) take(from *lane) []*waiting {
 		events += w.events()
 		b.stats.waited(now.Sub(w.since))
 	}
+	from.newest = len(group)
 	b.stats.grouped(len(group), events)
 	return group
 }

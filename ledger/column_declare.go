@@ -123,7 +123,7 @@ const sqlDeclareIndex = `SELECT ledger.declare_index($1, $2)`
 // A column that is declared already in the same words stays as it is, and gets the index that it
 // hadn't; in other words it is ErrConflict: columns are neither changed nor dropped.
 //
-// Each try waits at most a fifth of a second for those who use the events, because everybody else waits behind
+// Each try waits at most 50 milliseconds for those who use the events, because everybody else waits behind
 // it; if none succeeds for as long as patience (0: DefaultPatience) the error is ErrBusy and says whom it waited for.
 func (l *Ledger) AddColumn(ctx context.Context, c Column, patience time.Duration) (Column, error) {
 	if err := c.settle(); err != nil {
@@ -211,8 +211,8 @@ func (l *Ledger) freeOfDimension(ctx context.Context, name string) error {
 
 // pauses between two tries of a change of the tables: time for those who queued behind the last one.
 const (
-	shortestPause = 100 * time.Millisecond
-	longestPause  = 900 * time.Millisecond
+	shortestPause = 50 * time.Millisecond
+	longestPause  = 450 * time.Millisecond
 )
 
 // declare runs a statement that changes the tables, patiently.

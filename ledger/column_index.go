@@ -133,7 +133,7 @@ func (m missingIndex) build(ctx context.Context, conn *pgx.Conn, l *Ledger) erro
 func (l *Ledger) attachIndex(ctx context.Context, conn *pgx.Conn, m missingIndex) error {
 	return patiently(ctx, DefaultPatience, l.holders, func() error {
 		return pg.InTxOnce(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '200ms'"); err != nil {
+			if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '50ms'"); err != nil {
 				return err
 			}
 			_, err := tx.Exec(ctx, "ALTER INDEX "+m.Whole+" ATTACH PARTITION "+m.There)

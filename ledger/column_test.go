@@ -418,7 +418,7 @@ func TestColumnsAreAddedUnderLoad(t *testing.T) {
 	group.Wait()
 	t.Logf("%d events; the slowest append took %v before and %v while columns were added", sent.Load(),
 		time.Duration(worst[0].Load())*time.Microsecond, time.Duration(worst[1].Load())*time.Microsecond)
-	// A try keeps others waiting for a fifth of a second; the rest is room for a slow machine.
+	// A try keeps others waiting for 50 milliseconds; the rest is room for a slow machine.
 	if most := worst[0].Load() + time.Second.Microseconds(); worst[1].Load() > most {
 		t.Errorf("a writer waited %d µs, more than %d", worst[1].Load(), most)
 	}

@@ -94,7 +94,7 @@ END $$;
 REVOKE EXECUTE ON FUNCTION ledger.show_columns() FROM PUBLIC;
 
 -- declare_column adds a column to the events and to the catalogue; false: there is one of that name already, and
--- nothing was done. It waits at most 200 ms for whoever uses the events, because everybody else waits behind it
+-- nothing was done. It waits at most 50 ms for whoever uses the events, because everybody else waits behind it
 -- meanwhile, and then fails (lock_not_available): whoever calls it comes again.
 -- +goose StatementBegin
 CREATE FUNCTION ledger.declare_column(name text, kind text, type text, description text, owner text, pii boolean, describes text, declared_by text)
@@ -132,7 +132,7 @@ BEGIN
     IF NOT private THEN
         -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
         LOCK TABLE ledger.events IN SHARE UPDATE EXCLUSIVE MODE;
-        PERFORM set_config('lock_timeout', '200ms', true);
+        PERFORM set_config('lock_timeout', '50ms', true);
         -- Waits for the transactions under way; those that come after wait for us. Then nothing else is waited for.
         LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE;
         LOCK TABLE archive.events IN ACCESS EXCLUSIVE MODE; -- of months that were detached
@@ -189,7 +189,7 @@ BEGIN
         RAISE EXCEPTION 'there is no declared dimension % that an index could be for', column_name USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in declare_column
-    PERFORM set_config('lock_timeout', '200ms', true);
+    PERFORM set_config('lock_timeout', '50ms', true);
     EXECUTE format('CREATE INDEX ON ONLY ledger.events (%1$I) WHERE %1$I IS NOT NULL', column_name);
     INSERT INTO ledger.column_indexes (name, declared_by) VALUES (column_name, $2);
     RETURN true;

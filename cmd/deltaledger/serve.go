@@ -34,6 +34,12 @@ func (serveCmd) Help() string {
 // when the heap has doubled: without it, a service that holds little would collect every few megabytes.
 const heapFloor = 64 << 20
 
+// spareThreads is how many threads more than there are processors run Go code. While as many goroutines as may run at a
+// time are at work on a large request, nobody looks for what arrives from other clients and from the database but every
+// 10 milliseconds: a single event, which waits for such a look three times, would take 30. With a thread to spare the
+// operating system wakes it at once. Large requests leave it alone (see package api).
+const spareThreads = 1
+
 // farewell is how long running requests may take after the signal to stop.
 const farewell = 30 * time.Second
 
@@ -49,6 +55,9 @@ func (c *serveCmd) Run(ctx context.Context, s *session) error {
 func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 	ballast := make([]byte, heapFloor)
 	defer runtime.KeepAlive(ballast)
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + spareThreads)
+	defer runtime.GOMAXPROCS(before)
 	v := readVersion()
 	batcher := ledger.NewBatcher(a.ledger, ledger.BatcherConfig{})
 	config := api.Config{
