@@ -254,6 +254,25 @@ func disableTriggers(tables ...string) (sql string) {
 func TestNumbersOfDimensionsAreSealedAsTheyAreWritten(t *testing.T) {
 	t.Parallel()
 	l, s, db := sealing(t)
+	secret := column("weight", ledger.KindDimension, "text")
+	secret.PII = true
+	addColumn(t, l, secret)
+	hidden := sale("o2", 1)
+	hidden.Dimensions = []byte(`{"weight":61.5}`)
+	appendAll(t, l, hidden)
+	sealAll(t, l, s)
+	clean(t, s)
+	for _, pii := range []string{`{"weight":61.50}`, `{"weight":61.5}`} {
+		if _, err := db.Super.Exec(t.Context(), `ALTER TABLE ledger.private DISABLE TRIGGER ALL`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Super.Exec(t.Context(), `UPDATE ledger.private SET pii = $1`, pii); err != nil {
+			t.Fatal(err)
+		}
+		if r := verify(t, s, ledger.VerifyRequest{}); (r.Difference == nil) != (pii == `{"weight":61.5}`) {
+			t.Errorf("%s: %+v", pii, r.Difference)
+		}
+	}
 	e := sale("o1", 1)
 	e.Dimensions = []byte(`{"level":7,"ratio":0.50,"text":"a \" 1.50"}`)
 	appendAll(t, l, e)

@@ -218,7 +218,7 @@ func readPrivate(ctx context.Context, tx pgx.Tx, after, through int64) ([]privat
 		e := Event{Payload: row[3]}
 		if len(row[4]) > 0 {
 			canonical, err := CanonicalDimensions(row[4][1:]) // behind the version of jsonb
-			if err != nil {
+			if err != nil || paddedNumber(row[4][1:]) {
 				p.bad = "private dimensions that aren't JSON of the ledger's"
 			}
 			e.private = canonical
