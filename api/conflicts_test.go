@@ -58,8 +58,8 @@ func TestErase(t *testing.T) {
 	} {
 		s.want(s.post("/v1/erasures", body), 422)
 	}
-	s.want(s.post("/v1/erasures", `{"source":"orders","event":"e9","why":"w"}`), 404)
-	if a := s.want(s.post("/v1/erasures", `{"account":"acme","why":"request 1","dry_run":true}`), 200); a.at(t, "events") != "1" || a.at(t, "n") != "0" {
+	s.want(s.post("/v1/erasures", `{"source":"orders","event":"e9","why":"w","by":"jane"}`), 404)
+	if a := s.want(s.post("/v1/erasures", `{"account":"acme","why":"request 1","by":"jane","dry_run":true}`), 200); a.at(t, "events") != "1" || a.at(t, "n") != "0" {
 		t.Errorf("%s", a.body)
 	}
 	if a := s.want(s.get("/v1/erasures"), 200); a.count(t, "erasures") != 0 {

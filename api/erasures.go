@@ -13,7 +13,7 @@ type eraseIn struct {
 		Event   string `json:"event" required:"false" maxLength:"256" example:"order-1234-7" doc:"Erase this event, by its id in source"`
 		Before  string `json:"before" required:"false" example:"2024-01-01" doc:"Erase what has a business date before this one"`
 		Why     string `json:"why" minLength:"1" maxLength:"1024" example:"request 4711 of the customer" doc:"The reason, which is kept for ever: no personal data"`
-		By      string `json:"by" required:"false" default:"api" maxLength:"1024" example:"jane.doe" doc:"Who decides"`
+		By      string `json:"by" minLength:"1" maxLength:"1024" example:"jane.doe" doc:"Who decides"`
 		DryRun  bool   `json:"dry_run" required:"false" doc:"Only count what would be erased"`
 	}
 }

@@ -243,6 +243,27 @@ func TestErasuresAreSealed(t *testing.T) {
 	}
 }
 
+// An erasure without an end, which no seal binds, is said to be there, whoever wrote it.
+func TestErasureWithoutAnEndIsReported(t *testing.T) {
+	t.Parallel()
+	l, s, db := sealing(t)
+	appendAll(t, l, private("o1", 1, "acme", `{"card":"4111"}`))
+	erase(t, l, ledger.EraseRequest{Account: "globex"})
+	sealAll(t, l, s)
+	if r := clean(t, s); r.Unended != 0 {
+		t.Fatalf("%+v", r)
+	}
+	forged := `INSERT INTO ledger.erasures (scope, account, why, erased_by) VALUES ('account', 'acme', 'w', 'b');
+		INSERT INTO ledger.erased (position, recorded_at, erasure, payload) SELECT position, recorded_at, (SELECT max(n) FROM ledger.erasures), true FROM ledger.private;
+		DELETE FROM ledger.private`
+	if _, err := db.Super.Exec(t.Context(), `BEGIN; `+disableTriggers("erasures", "erased", "private")+forged+`; COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, s, ledger.VerifyRequest{}); r.Unended != 1 || r.Erased != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func disableTriggers(tables ...string) (sql string) {
 	for _, table := range tables {
 		sql += "ALTER TABLE ledger." + table + " DISABLE TRIGGER ALL; "

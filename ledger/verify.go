@@ -73,6 +73,7 @@ type Report struct {
 	Events     int64            `json:"events"`      // of those
 	Private    int64            `json:"private"`     // events whose private content was held against their commitment
 	Erased     int64            `json:"erased"`      // events whose private content was erased, with a record of it
+	Unended    int64            `json:"unended"`     // erasures without an end, whose records no seal covers: under way, broken off, or made up
 	Tree       proof.Checkpoint `json:"tree"`        // what a checkpoint of the chain would say
 	Unsealed   Unsealed         `json:"unsealed"`    // what is not covered
 	Difference *Difference      `json:"difference"`  // null: everything is as it was sealed
@@ -264,10 +265,21 @@ func (v *verification) finish(ctx context.Context) error {
 			v.differ(d)
 		}
 		n, err := countFacts(ctx, tx, v.tables, v.last)
+		if err != nil {
+			return err
+		}
 		v.report.Unsealed = Unsealed{After: v.last, Facts: n}
-		return err
+		if err := tx.QueryRow(ctx, sqlUnended).Scan(&v.report.Unended); err != nil {
+			return fmt.Errorf("count erasures without an end: %w", err)
+		}
+		return nil
 	})
 }
+
+const sqlUnended = `
+SELECT count(*)
+FROM ledger.erasures e
+WHERE NOT EXISTS (SELECT FROM ledger.erasure_ends x WHERE x.erasure = e.n)`
 
 // checkBeforeFirst looks for facts at positions that nobody can draw.
 func (v *verification) checkBeforeFirst(ctx context.Context, tx pgx.Tx) (*Difference, error) {

@@ -81,6 +81,9 @@ func reportTable(r ledger.Report) table {
 	if r.Erased > 0 {
 		t.add("private contents erased", fmt.Sprint(r.Erased), "not covered: erased with a record of it")
 	}
+	if r.Unended > 0 {
+		t.add("erasures without an end", fmt.Sprint(r.Unended), "not covered: under way or broken off; see deltaledger erasures")
+	}
 	if r.From > 1 {
 		t.add("seals whose blocks were left out", fmt.Sprint(r.From-1), "not covered: --from")
 	}
