@@ -69,5 +69,9 @@ func (s *service) sendSingle(body, contentType, accept string) singleAnswer {
 		s.t.Fatal(err)
 	}
 	response.Header.Del("Date")
-	return singleAnswer{response.StatusCode, response.Header, regexp.MustCompile(`"watermark":\d+`).ReplaceAllString(string(text), "")}
+	answer := regexp.MustCompile(`"watermark":\d+`).ReplaceAllString(string(text), "")
+	if answer != string(text) { // the later watermark may have a digit more
+		response.Header.Del("Content-Length")
+	}
+	return singleAnswer{response.StatusCode, response.Header, answer}
 }

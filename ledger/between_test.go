@@ -192,7 +192,7 @@ func TestBatcherWeighsWhatItHolds(t *testing.T) {
 	if err := l.DeclareSource(t.Context(), ledger.Source{Name: "strict", Numbering: ledger.NumberingStream, Strict: true, By: "test"}); err != nil {
 		t.Fatal(err)
 	}
-	b := startBatcher(t, l, ledger.BatcherConfig{MaxBytes: 300_000})
+	b := startBatcher(t, l, ledger.BatcherConfig{MaxBytes: 300_000, Committers: 1})
 	release := hold(t, db)
 	var group sync.WaitGroup
 	for _, stream := range []string{"o1", "o2"} { // the first is under way, the second waits

@@ -26,10 +26,11 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 )
 
-// Message is the text of err for people: without the name of its kind at the end, where more is said than that.
+// Message is the text of err for people: without the name of its kind at the end, where more is said than that. That
+// something is not found stays: what is named before it says no more.
 func Message(err error) string {
 	text := err.Error()
-	for _, kind := range []error{ErrInvalid, ErrNotFound, ErrConflict, ErrForbidden, ErrBusy} {
+	for _, kind := range []error{ErrInvalid, ErrConflict, ErrForbidden, ErrBusy} {
 		if short, cut := strings.CutSuffix(text, ": "+kind.Error()); cut && errors.Is(err, kind) {
 			return short
 		}

@@ -126,7 +126,10 @@ var facts = []string{
 }
 
 // everyTest is what the tests of any package may import: a database of their own.
-var everyTest = []string{"deltaledger/migrations", "deltaledger/migrations/pgtest", "deltaledger/migrations/sqltest", "deltaledger/ledger/pg"}
+var everyTest = []string{
+	"deltaledger/migrations", "deltaledger/migrations/pgtest", "deltaledger/migrations/sqltest", "deltaledger/ledger/pg",
+	"deltaledger/ledger/pg/embedded", // names the roles that pgtest gives sessions to
+}
 
 // A confinement keeps a dependency to a few packages, so that replacing it changes only those.
 type confinement struct {

@@ -124,7 +124,8 @@ func (s *storm) begin() {
 func (s *storm) random(n int) *rand.Rand { return rand.New(rand.NewPCG(s.seed, uint64(n))) }
 
 // during lets faults happen, each chosen at random after a random pause, for as long as d and at least once
-// each.
+// each. Between two of them something is acknowledged: on a slow machine faults that come too fast would keep the service
+// from ever working.
 func (s *storm) during(d time.Duration, pause time.Duration, faults ...fault) {
 	s.t.Helper()
 	random := s.random(300)
@@ -135,6 +136,7 @@ func (s *storm) during(d time.Duration, pause time.Duration, faults ...fault) {
 			f = faults[n]
 		}
 		time.Sleep(time.Duration(random.Int64N(int64(pause))) + pause/4)
+		s.works()
 		f.do(random)
 		happened = append(happened, f.name)
 	}
@@ -143,6 +145,24 @@ func (s *storm) during(d time.Duration, pause time.Duration, faults ...fault) {
 		counts[name]++
 	}
 	s.t.Logf("faults: %v", counts)
+}
+
+// works returns once something more was acknowledged, and asked again, or after a minute; then the end says what is
+// missing.
+func (s *storm) works() {
+	count := func() (acknowledged, compared int) {
+		s.model.mu.Lock()
+		defer s.model.mu.Unlock()
+		s.seen.mu.Lock()
+		defer s.seen.mu.Unlock()
+		return s.model.statuses["200"] + s.model.statuses["201"], s.seen.compared
+	}
+	acknowledged, compared := count()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if a, c := count(); a > acknowledged && c > compared {
+			return
+		}
+	}
 }
 
 // direct is a connection to PostgreSQL that nothing stands in the way of. One user at a time.
