@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -122,12 +123,31 @@ type sentBody struct {
 	r      io.Reader
 	bytes  int64 // read so far
 	failed atomic.Pointer[Problem]
+	read   atomic.Pointer[chan struct{}] // closed when the newest Read has returned
+}
+
+// lastWord is how long the answer to a request that was given up waits for the Read that may know why.
+const lastWord = time.Second
+
+// problem is why reading failed, nil if it didn't. canceled says that the request's context has ended: a failing
+// connection ends it while the Read that tells why is still on its way back.
+func (b *sentBody) problem(canceled bool) *Problem {
+	if read := b.read.Load(); canceled && read != nil {
+		select {
+		case <-*read:
+		case <-time.After(lastWord):
+		}
+	}
+	return b.failed.Load()
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
 	if b.r == nil {
 		return 0, io.EOF
 	}
+	returned := make(chan struct{})
+	defer close(returned)
+	b.read.Store(&returned)
 	n, err := b.r.Read(p)
 	b.bytes += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -331,7 +331,7 @@ func (in *intake) failed(err error) *Problem {
 		p = refused.problem("%d events are invalid and %d in conflict", in.answer.Invalid, in.answer.Conflict)
 	} else {
 		if in.sent != nil {
-			if broken := in.sent.failed.Load(); broken != nil {
+			if broken := in.sent.problem(errors.Is(err, context.Canceled)); broken != nil {
 				err = broken
 			}
 		}
