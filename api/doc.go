@@ -12,8 +12,9 @@
 //
 //   - No answer says that something is recorded, closed or frozen before it is durable (invariant 2).
 //   - Every request that changes something may be sent again: events carry their identity, closes and
-//     reconciliations are safe to repeat. GET and HEAD change nothing, and freeze nothing; only that a file
-//     was pulled is noted.
+//     reconciliations are safe to repeat. GET and HEAD change no event, no bill
+//     and no file. They may note that a file was pulled, take a watermark, or bring what is derived from the events, such as
+//     the completeness of a source, up to date.
 //   - Money is a JSON string in both directions (invariant 4). Keys given twice, unknown keys and
 //     unknown, repeated or empty parameters are refused, because one of them would be lost silently.
 //   - Every answer that isn't a success is a problem document (RFC 9457), also those for unknown paths

@@ -187,15 +187,11 @@ func (s *server) recordOne(ctx context.Context, body io.Reader) (*recordEventsOu
 
 // recordRaw records the one event that raw is.
 func (s *server) recordRaw(ctx context.Context, raw []byte) (*recordEventsOut, error) {
-	event, bad := wire.DecodeOne(raw, wire.Options{})
-	if bad != nil && (strings.HasPrefix(bad.Field, "measures.") || strings.HasPrefix(bad.Field, "state.")) {
-		// Only now look up which measures are declared: most events have none, and each look costs.
-		options, err := s.withMeasures(ctx, wire.Options{})
-		if err != nil {
-			return nil, err
-		}
-		event, bad = wire.DecodeOne(raw, options)
+	options, err := s.withMeasures(ctx, wire.Options{})
+	if err != nil {
+		return nil, err
 	}
+	event, bad := wire.DecodeOne(raw, options)
 	if bad != nil {
 		return nil, ofEvent(raw, bad)
 	}

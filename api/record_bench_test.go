@@ -29,6 +29,7 @@ func BenchmarkRecordStream(b *testing.B) {
 	for i := range n {
 		file.WriteString(singleEvent(i/10, i%10) + "\n")
 	}
+	asServed(b)
 	for range b.N {
 		s := start(b, time.Time{}, nil)
 		began := time.Now()

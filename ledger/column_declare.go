@@ -129,9 +129,6 @@ func (l *Ledger) AddColumn(ctx context.Context, c Column, patience time.Duration
 	if err := c.settle(); err != nil {
 		return Column{}, err
 	}
-	if patience <= 0 {
-		patience = DefaultPatience
-	}
 	have, found, err := l.columnNamed(ctx, c.Name)
 	if err != nil {
 		return Column{}, err
@@ -217,7 +214,7 @@ const (
 
 // declare runs a statement that changes the tables, patiently.
 func (l *Ledger) declare(ctx context.Context, patience time.Duration, action, sql string, args ...any) error {
-	err := patiently(ctx, patience, l.holders, func() error {
+	err := l.Patiently(ctx, patience, func() error {
 		_, err := l.pool.Exec(ctx, sql, args...)
 		return err
 	})
@@ -232,9 +229,12 @@ func (l *Ledger) declare(ctx context.Context, patience time.Duration, action, sq
 	return nil
 }
 
-// patiently runs f, which gives up where it would keep others waiting, until it gets through. holders says who is in
-// the way.
-func patiently(ctx context.Context, patience time.Duration, holders func(context.Context) string, f func() error) error {
+// Patiently runs f, a change of the tables of events that gives up where it would keep others waiting, until it gets
+// through. If it doesn't for as long as patience (0: DefaultPatience) the error is ErrBusy and says who is in the way.
+func (l *Ledger) Patiently(ctx context.Context, patience time.Duration, f func() error) error {
+	if patience <= 0 {
+		patience = DefaultPatience
+	}
 	until := time.Now().Add(patience)
 	for {
 		err := f()
@@ -243,7 +243,7 @@ func patiently(ctx context.Context, patience time.Duration, holders func(context
 		}
 		pause := shortestPause + rand.N(longestPause-shortestPause) // so that two who try don't meet again
 		if time.Now().Add(pause).After(until) {
-			return fmt.Errorf("after %s others still use the events%s; nothing was changed, try again: %w", patience, holders(ctx), ErrBusy)
+			return fmt.Errorf("after %s others still use the events%s; nothing was changed, try again: %w", patience, l.holders(ctx), ErrBusy)
 		}
 		select {
 		case <-ctx.Done():

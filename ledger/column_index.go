@@ -131,7 +131,7 @@ func (m missingIndex) build(ctx context.Context, conn *pgx.Conn, l *Ledger) erro
 // attachIndex makes an index of a partition a part of that of the whole table. Writers queue behind it, so it waits for the
 // statements under way for a moment only, and comes again.
 func (l *Ledger) attachIndex(ctx context.Context, conn *pgx.Conn, m missingIndex) error {
-	return patiently(ctx, DefaultPatience, l.holders, func() error {
+	return l.Patiently(ctx, 0, func() error {
 		return pg.InTxOnce(ctx, conn, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '50ms'"); err != nil {
 				return err

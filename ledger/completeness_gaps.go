@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"deltaledger/ledger/pg"
@@ -185,9 +184,9 @@ LIMIT 1`
 
 // readExtent says how far a stream goes; nil if it has no numbered events.
 func readExtent(ctx context.Context, tx pgx.Tx, source, stream string) (*StreamExtent, error) {
-	var key uuid.UUID
+	var key [16]byte
 	var e StreamExtent
-	err := tx.QueryRow(ctx, sqlExtent, uuid.UUID(PositionKey(source, stream, 0)), uuid.UUID(PositionKey(source, stream, MaxSeqn)), source, stream).Scan(&key, &e.ThroughSeqn)
+	err := tx.QueryRow(ctx, sqlExtent, [16]byte(PositionKey(source, stream, 0)), [16]byte(PositionKey(source, stream, MaxSeqn)), source, stream).Scan(&key, &e.ThroughSeqn)
 	if isNoRows(err) {
 		return nil, nil
 	}

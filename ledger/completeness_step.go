@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"deltaledger/ledger/pg"
@@ -221,16 +220,16 @@ func (l *looker) loadLast(ctx context.Context, arrivals []arrival) error {
 			w.first = seqn
 		}
 	}
-	low, high := make([]uuid.UUID, len(wanted)), make([]uuid.UUID, len(wanted))
+	low, high := make([][16]byte, len(wanted)), make([][16]byte, len(wanted)) // of a uuid.UUID the driver would make a text first
 	for i, w := range wanted {
-		low[i], high[i] = uuid.UUID(PositionKey(w.line.source, w.line.stream, 0)), uuid.UUID(PositionKey(w.line.source, w.line.stream, w.lowest))
+		low[i], high[i] = PositionKey(w.line.source, w.line.stream, 0), PositionKey(w.line.source, w.line.stream, w.lowest)
 	}
 	return l.findLast(ctx, wanted, low, high)
 }
 
-func (l *looker) findLast(ctx context.Context, wanted []*above, low, high []uuid.UUID) error {
+func (l *looker) findLast(ctx context.Context, wanted []*above, low, high [][16]byte) error {
 	var i int
-	var key uuid.UUID
+	var key [16]byte
 	var p place
 	var lines []*numberLine // that will have a gap behind their highest number
 	var positions []int64
@@ -258,7 +257,7 @@ func (l *looker) findLast(ctx context.Context, wanted []*above, low, high []uuid
 }
 
 // seqnOf is the number in a key that PositionKey made.
-func seqnOf(k uuid.UUID) int64 {
+func seqnOf(k Key) int64 {
 	return int64(binary.BigEndian.Uint16(k[10:]))<<32 | int64(binary.BigEndian.Uint32(k[12:]))
 }
 

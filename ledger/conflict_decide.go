@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -194,24 +193,11 @@ func (l *Ledger) arrived(ctx context.Context, c ConflictRow) (Event, error) {
 		for _, f := range names {
 			e.hidden = append(e.hidden, f.name)
 		}
-		if e.Dimensions, err = joinObjects(e.Dimensions, []byte(*pii)); err != nil {
+		if e.Dimensions, err = joined(e.Dimensions, *pii); err != nil {
 			return Event{}, fmt.Errorf("read conflict %d: %w", c.N, err)
 		}
 	}
 	return e, nil
-}
-
-// joinObjects is one JSON object with the members of both.
-func joinObjects(a, b []byte) ([]byte, error) {
-	all := map[string]json.RawMessage{}
-	for _, object := range [][]byte{a, b} {
-		if len(object) > 0 {
-			if err := json.Unmarshal(object, &all); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return json.Marshal(all)
 }
 
 const sqlInsertDecision = `

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"deltaledger/ledger/canonical"
 )
 
 // layout says where the parts of an event are stored, by the catalogue: declared measures and
@@ -71,67 +69,45 @@ func (l *layout) split(dimensions []byte, hidden []string) (parts, *FieldError) 
 	var (
 		p                       parts
 		others, private, public []byte
-		s                       canonical.Scanner
 		known                   bool
 		bad                     *FieldError
 	)
-	s.Reset(dimensions)
-	if err := s.Open('{'); err != nil {
-		return p, jsonError("dimensions", err)
-	}
-	for first := true; ; first = false {
-		more, err := s.More('}', first)
-		if err != nil {
-			return p, jsonError("dimensions", err)
-		}
-		if !more {
-			break
-		}
-		start := s.Pos()
-		key, _, err := s.Key()
-		if err != nil {
-			return p, jsonError("dimensions", err)
-		}
-		value, err := s.Skip(canonical.Limits{})
-		if err != nil {
-			return p, jsonError("dimensions", err)
-		}
-		member := dimensions[start:s.Pos()]
+	err := eachMember(dimensions, func(key, value, member []byte) {
 		place, declared := l.keys[string(key)]
-		if slices.Contains(hidden, string(key)) {
+		if len(hidden) > 0 && slices.Contains(hidden, string(key)) {
 			declared, place.private = true, true
 		}
 		known = known || declared
 		switch {
 		case !declared:
 			others, public = appendMember(others, member), appendMember(public, member)
-			continue
+			return
 		case place.private:
 			private = appendMember(private, member)
 			if place.kind == "" { // hidden, and not declared
-				continue
+				return
 			}
 		default:
 			public = appendMember(public, member)
 		}
 		encoded, rule := encodeDimension(place.kind, value)
-		if rule != "" {
-			if place.private { // what is private isn't repeated
-				value = nil
-			} else {
-				others = appendMember(others, member)
-			}
-			if bad == nil {
-				bad = Invalid("dimensions."+shown(string(key)), string(value), rule)
-			}
-			continue
-		}
-		if !place.private {
+		switch {
+		case rule != "" && !place.private:
+			others = appendMember(others, member)
+		case rule != "":
+			value = nil // what is private isn't repeated
+		case !place.private:
 			if p.columns == nil {
 				p.columns = make([][]byte, len(l.columns))
 			}
 			p.columns[place.column] = encoded
 		}
+		if rule != "" && bad == nil {
+			bad = Invalid("dimensions."+shown(string(key)), string(value), rule)
+		}
+	})
+	if err != nil {
+		return p, jsonError("dimensions", err)
 	}
 	if !known {
 		return parts{others: dimensions}, nil
@@ -143,36 +119,13 @@ func (l *layout) split(dimensions []byte, hidden []string) (parts, *FieldError) 
 	return p, bad
 }
 
-// appendMember appends a member to an object that is still open.
-func appendMember(object, member []byte) []byte {
-	if object == nil {
-		object = append(make([]byte, 0, 256), '{')
-	} else {
-		object = append(object, ',')
-	}
-	return append(object, member...)
-}
-
-func closed(object []byte) []byte {
-	if object == nil {
-		return nil
-	}
-	return append(object, '}')
-}
-
 // encodeDimension encodes a canonical JSON scalar as PostgreSQL's binary form of a column's type. If it
 // can't be one, it returns the rule that it breaks. Numbers, booleans and texts that spell the value are taken alike: a
 // CSV has texts alone.
 func encodeDimension(kind string, value []byte) (encoded []byte, rule string) {
-	text := string(value)
-	if value[0] == '"' {
-		var s canonical.Scanner
-		s.Reset(value)
-		unquoted, _, err := s.Text()
-		if err != nil {
-			return nil, err.Rule
-		}
-		text = string(unquoted)
+	text, rule := unquoted(value)
+	if rule != "" {
+		return nil, rule
 	}
 	switch kind {
 	case "text":

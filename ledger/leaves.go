@@ -290,7 +290,7 @@ func (r *leafReader) readPart(ctx context.Context, t FactTable, p FactPart, draf
 	for _, pair := range p.On {
 		on = append(on, "p."+pgx.Identifier{pair[0]}.Sanitize()+" = f."+pgx.Identifier{pair[1]}.Sanitize())
 	}
-	for _, column := range append([]string{}, p.OrderBy...) {
+	for _, column := range p.OrderBy {
 		order = append(order, "p."+pgx.Identifier{column}.Sanitize())
 	}
 	query := "SELECT f.position, " + s.list("p") + " FROM " + t.Table + " f JOIN " + p.Table + " p ON " + strings.Join(on, " AND ") +

@@ -17,32 +17,17 @@ func (l *layout) ownership(dimensions []byte) (ofStream string, ofEvent []byte) 
 		return "", dimensions
 	}
 	var stream, event []byte
-	var s canonical.Scanner
-	s.Reset(dimensions)
-	if s.Open('{') != nil {
-		return "", dimensions
-	}
-	for first := true; ; first = false {
-		if more, err := s.More('}', first); err != nil || !more {
-			break
-		}
-		start := s.Pos()
-		key, _, err := s.Key()
-		if err != nil {
-			break
-		}
+	err := eachMember(dimensions, func(key, value, member []byte) {
 		kind, owning := l.owning[string(key)]
-		from := s.Pos()
-		value, err := s.Skip(canonical.Limits{})
-		if err != nil {
-			break
-		}
 		if !owning {
-			event = appendMember(event, dimensions[start:s.Pos()])
-			continue
+			event = appendMember(event, member)
+			return
 		}
-		stream = appendMember(stream, dimensions[start:from])
+		stream = appendMember(stream, member[:len(member)-len(value)])
 		stream = append(stream, spelling(kind, value)...)
+	})
+	if err != nil { // impossible: they are canonical
+		return "", dimensions
 	}
 	return string(closed(stream)), closed(event)
 }

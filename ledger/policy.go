@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"deltaledger/ledger/canonical"
 	"deltaledger/ledger/sensitive"
 )
 
@@ -139,46 +138,25 @@ func (d *declarations) lookAtDimensions(e *Event, rules []contentRule, m *marks)
 	if len(e.Dimensions) == 0 {
 		return
 	}
-	var s canonical.Scanner
-	s.Reset(e.Dimensions)
-	if s.Open('{') != nil {
-		return
-	}
-	for first := true; ; first = false {
-		more, err := s.More('}', first)
-		if err != nil || !more {
-			return
-		}
-		key, _, err := s.Key()
-		if err != nil {
-			return
-		}
+	err := eachMember(e.Dimensions, func(key, value, _ []byte) {
 		name := string(key)
-		value, err := s.Skip(canonical.Limits{})
-		if err != nil {
-			return
-		}
 		if d.layout.keys[name].private || slices.Contains(e.hidden, name) {
-			continue
+			return
 		}
 		for _, r := range rules { // a name stays where its value would be hidden or erased, and isn't repeated
 			if r.has(name) {
 				m.found(e.Source, "dimensions", "", r)
 			}
 		}
-		text := string(value)
-		if value[0] == '"' {
-			var quoted canonical.Scanner
-			quoted.Reset(value)
-			if unquoted, _, err := quoted.Text(); err == nil {
-				text = string(unquoted)
-			}
-		}
+		text, rule := unquoted(value)
 		for _, r := range rules {
-			if r.has(text) {
+			if rule == "" && r.has(text) {
 				m.found(e.Source, "dimensions."+name, name, r)
 			}
 		}
+	})
+	if err != nil && m.withheld == nil { // impossible: they were made canonical when the event was validated
+		m.withheld = jsonError("dimensions", err)
 	}
 }
 

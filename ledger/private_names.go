@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"deltaledger/ledger/canonical"
 	"deltaledger/ledger/pg"
 )
 
@@ -19,33 +18,14 @@ func partition(dimensions []byte, names []string) (public, private []byte, err e
 	if len(dimensions) == 0 || len(names) == 0 {
 		return dimensions, nil, nil
 	}
-	var s canonical.Scanner
-	s.Reset(dimensions)
-	if err := s.Open('{'); err != nil {
-		return nil, nil, err
-	}
-	for first := true; ; first = false {
-		more, err := s.More('}', first)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !more {
-			return closed(public), closed(private), nil
-		}
-		start := s.Pos()
-		key, _, err := s.Key()
-		if err != nil {
-			return nil, nil, err
-		}
-		if _, err := s.Skip(canonical.Limits{}); err != nil {
-			return nil, nil, err
-		}
+	err = eachMember(dimensions, func(key, _, member []byte) {
 		if slices.Contains(names, string(key)) {
-			private = appendMember(private, dimensions[start:s.Pos()])
+			private = appendMember(private, member)
 		} else {
-			public = appendMember(public, dimensions[start:s.Pos()])
+			public = appendMember(public, member)
 		}
-	}
+	})
+	return closed(public), closed(private), err
 }
 
 // asThen is an event with exactly those dimensions private that were when the event of its identity was

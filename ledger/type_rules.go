@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"deltaledger/ledger/canonical"
 )
 
 // extends checks that t, the next version of old, keeps what readers rely on: each required dimension and measure stays
@@ -152,25 +150,6 @@ func keysIn(dimensions []byte) map[string]bool {
 	if len(dimensions) == 0 {
 		return keys
 	}
-	var s canonical.Scanner
-	s.Reset(dimensions)
-	if s.Open('{') != nil {
-		return keys
-	}
-	for first := true; ; first = false {
-		more, err := s.More('}', first)
-		if err != nil || !more {
-			return keys
-		}
-		key, _, err := s.Key()
-		if err != nil {
-			return keys
-		}
-		name := string(key)
-		value, err := s.Skip(canonical.Limits{})
-		if err != nil {
-			return keys
-		}
-		keys[name] = string(value) != "null"
-	}
+	_ = eachMember(dimensions, func(key, value, _ []byte) { keys[string(key)] = string(value) != "null" }) // they are canonical
+	return keys
 }

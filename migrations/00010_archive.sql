@@ -128,7 +128,7 @@ BEGIN
     END IF;
     -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
     LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE;
-    PERFORM set_config('lock_timeout', '200ms', true);
+    PERFORM set_config('lock_timeout', '50ms', true);
     -- Waits for the transactions under way; those that come after wait for us. Always in this order: events, then archive.
     LOCK TABLE ONLY ledger.events IN ACCESS EXCLUSIVE MODE;
     LOCK TABLE ONLY archive.events IN ACCESS EXCLUSIVE MODE;
@@ -158,7 +158,7 @@ BEGIN
         RETURN false;
     END IF;
     LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in detach_month
-    PERFORM set_config('lock_timeout', '200ms', true);
+    PERFORM set_config('lock_timeout', '50ms', true);
     LOCK TABLE ONLY ledger.events IN ACCESS EXCLUSIVE MODE;
     LOCK TABLE ONLY archive.events IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('ALTER TABLE archive.events DETACH PARTITION archive.%I', leaf);

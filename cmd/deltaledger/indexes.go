@@ -39,15 +39,10 @@ func buildIndexes(ctx context.Context, s *session, a *app) (int, error) {
 type indexer struct {
 	app     *app
 	log     *slog.Logger
-	started bool
 	refused bool // told of once
 }
 
 func (x *indexer) do(ctx context.Context) error {
-	if !x.started { // whoever starts a service doesn't wait for this
-		x.started = true
-		return nil
-	}
 	missing, err := x.app.ledger.IndexesMissing(ctx)
 	if err != nil || missing == 0 {
 		return err

@@ -27,7 +27,7 @@ func serviceJobs(a *app, log *slog.Logger) []job {
 	return []job{
 		// Twelve months ahead, so that a service that fails at it for months still has somewhere to record.
 		{name: "make the partitions of the coming months", every: 24 * time.Hour, do: func(ctx context.Context) error { return makePartitions(ctx, a, log) }},
-		{name: "build declared indexes", every: time.Minute, do: (&indexer{app: a, log: log}).do},
+		{name: "build declared indexes", every: time.Minute, do: (&indexer{app: a, log: log}).do, later: true},
 		// So that an instant asked for later finds a watermark near it. While nothing is recorded there is none.
 		{name: "take a watermark", every: time.Second, do: func(ctx context.Context) error {
 			_, err := a.ledger.Current(ctx)

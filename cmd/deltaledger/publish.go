@@ -5,16 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
-	"strings"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/blob/fileblob"
 	_ "gocloud.dev/blob/gcsblob" // gs://
 	_ "gocloud.dev/blob/s3blob"  // s3://
 	"gocloud.dev/gcerrors"
 
+	"deltaledger/export/archive"
 	"deltaledger/ledger"
 	"deltaledger/ledger/proof"
 )
@@ -51,13 +48,13 @@ func publishCheckpoint(ctx context.Context, to string, k proof.Checkpoint, signe
 
 // openBucket opens a directory, made if it isn't there, or the bucket of a URL.
 func openBucket(ctx context.Context, to string) (*blob.Bucket, error) {
-	u, err := url.Parse(to)
-	if err == nil && u.Scheme != "" && u.Scheme != fileblob.Scheme {
-		return blob.OpenBucket(ctx, to)
-	}
-	dir, err := filepath.Abs(strings.TrimPrefix(to, fileblob.Scheme+"://"))
+	location, err := archive.Location(to)
 	if err != nil {
 		return nil, err
 	}
-	return fileblob.OpenBucket(dir, &fileblob.Options{CreateDir: true, NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+	url, _, err := archive.BucketURL(location, true)
+	if err != nil {
+		return nil, err
+	}
+	return blob.OpenBucket(ctx, url)
 }

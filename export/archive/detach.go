@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -271,38 +270,14 @@ func (a *Archiver) Attach(ctx context.Context, m export.Month, o DetachOptions, 
 	return a.move(ctx, "attach", sqlAttach, m, o, by)
 }
 
-// Pauses between two tries: time for those who queued behind the last one.
-const (
-	shortestPause = 100 * time.Millisecond
-	longestPause  = 900 * time.Millisecond
-)
-
-// move runs a function that moves a partition, until it gets between those who use the events: each try keeps them waiting
-// for a fifth of a second at most.
+// move runs a function that moves a partition, until it gets between those who use the events.
 func (a *Archiver) move(ctx context.Context, action, sql string, m export.Month, o DetachOptions, by string) (moved bool, err error) {
-	patience := o.Patience
-	if patience <= 0 {
-		patience = ledger.DefaultPatience
+	err = a.ledger.Patiently(ctx, o.Patience, func() error { return a.pool.QueryRow(ctx, sql, start(m), by).Scan(&moved) })
+	switch {
+	case pg.IsDataError(err):
+		return false, fmt.Errorf("%s %s: %s: %w", action, m, pg.Message(err), ledger.ErrConflict)
+	case err != nil:
+		return false, fmt.Errorf("%s %s: %w", action, m, err)
 	}
-	until := time.Now().Add(patience)
-	for {
-		err = a.pool.QueryRow(ctx, sql, start(m), by).Scan(&moved)
-		switch {
-		case err == nil:
-			return moved, nil
-		case pg.IsDataError(err):
-			return false, fmt.Errorf("%s %s: %s: %w", action, m, pg.Message(err), ledger.ErrConflict)
-		case !pg.IsRetryable(err):
-			return false, fmt.Errorf("%s %s: %w", action, m, err)
-		}
-		pause := shortestPause + rand.N(longestPause-shortestPause) // so that two who try don't meet again
-		if time.Now().Add(pause).After(until) {
-			return false, fmt.Errorf("%s %s: for %s others used the events all the time; nothing was changed, try again: %w", action, m, patience, ledger.ErrBusy)
-		}
-		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case <-time.After(pause):
-		}
-	}
+	return moved, nil
 }

@@ -47,25 +47,35 @@ func Location(to string) (string, error) {
 
 // open opens a location. create makes the directory if it isn't there.
 func (a *Archiver) open(ctx context.Context, location string, create bool) (*store, error) {
-	s := &store{url: location}
-	u, err := url.Parse(location)
+	to, dir, err := BucketURL(location, create)
 	if err != nil {
-		return nil, ledger.Invalid("url", location, "must be a URL")
+		return nil, err
 	}
-	if u.Scheme == "file" {
-		s.dir = filepath.FromSlash(u.Path)
-		q := u.Query()
-		q.Set("metadata", "skip")
-		q.Set("no_tmp_dir", "true") // beside what is there, so that the rename stays on one disk
-		if create {
-			q.Set("create_dir", "true")
-		}
-		u.RawQuery = q.Encode()
-	}
-	if s.bucket, err = a.o.Open(ctx, u.String()); err != nil {
+	s := &store{url: location, dir: dir}
+	if s.bucket, err = a.o.Open(ctx, to); err != nil {
 		return nil, fmt.Errorf("open %s: %w", location, err)
 	}
 	return s, nil
+}
+
+// BucketURL is what to open a location by with blob.OpenBucket: a directory holds the files alone, each written beside where
+// it goes and then renamed. create makes the directory if it isn't there; dir is its path, empty for a bucket.
+func BucketURL(location string, create bool) (to, dir string, err error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "", "", ledger.Invalid("url", location, "must be a URL")
+	}
+	if u.Scheme != "file" {
+		return location, "", nil
+	}
+	q := u.Query()
+	q.Set("metadata", "skip")
+	q.Set("no_tmp_dir", "true") // beside what is there, so that the rename stays on one disk
+	if create {
+		q.Set("create_dir", "true")
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), filepath.FromSlash(u.Path), nil
 }
 
 func (s *store) close() error { return s.bucket.Close() }
