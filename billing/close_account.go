@@ -30,6 +30,10 @@ type closedAccount struct {
 	totals                         map[string]decimal.Decimal // by currency
 }
 
+// One plan for the accounts of a run, by index: a plan of its own for each account takes longer than most closes, and
+// one that reads whole tables because they were small once would be slow for ever.
+const sqlPlanOnce = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)`
+
 // closeAccount closes the cycles of one account that are due, in order, in one transaction under the
 // account's lock, or does nothing if there are none, for example because another run was quicker. Either
 // all of it is committed or nothing, so a run that was stopped may simply be run again.
@@ -52,6 +56,7 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 			return fmt.Errorf("another run has closed it at the later watermark %d: close again: %w", v.closed.watermark, ledger.ErrConflict)
 		}
 		var out writes
+		out.exec(nil, sqlPlanOnce)
 		var all []*draft
 		if w := newWindow(v, run.watermark.Position, end); len(w.cycles) > 0 {
 			if all, err = b.bill(ctx, tx, run, v, &w, &out, &done); err != nil {

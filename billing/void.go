@@ -117,7 +117,7 @@ const (
 SELECT p.origin_start, e.type, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
 	fromPinned = `
 FROM billing.pins p
-JOIN ledger.every_event e ON e.position = p.position AND e.recorded_at = p.recorded_at
+JOIN ledger.event_at(p.position, p.recorded_at) e ON true
 WHERE p.account = $1 AND p.invoice_id = $2
 GROUP BY p.origin_start, e.type
 ORDER BY p.origin_start, e.type`

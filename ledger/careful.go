@@ -285,7 +285,7 @@ const sqlCommitments = `
 SELECT p.position, p.salt, e.commitment
 FROM unnest($1::bigint[], $2::timestamptz[]) AS w (position, recorded_at)
 JOIN ledger.private p ON p.position = w.position
-JOIN ledger.every_event e ON e.position = w.position AND e.recorded_at = w.recorded_at`
+JOIN ledger.event_at(w.position, w.recorded_at) e ON true`
 
 // otherPrivate finds the items whose private content isn't the recorded one. Content that was erased
 // can't be compared and counts as the same.

@@ -192,7 +192,7 @@ CROSS JOIN LATERAL (
 const sqlOccurredAt = `
 SELECT w.i, e.occurred_at
 FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS w (position, recorded_at, i)
-JOIN ledger.every_event e ON e.position = w.position AND e.recorded_at = w.recorded_at`
+JOIN ledger.event_at(w.position, w.recorded_at) e ON true`
 
 // above is a stream with an arrival that is in no gap, and so above what it had.
 type above struct {

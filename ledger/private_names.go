@@ -39,7 +39,7 @@ type asThen struct {
 const sqlPrivateNames = `
 SELECT w.i, COALESCE((SELECT array_agg(k) FROM jsonb_object_keys(p.pii) k), x.pii), p.salt, e.commitment
 FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS w (position, recorded_at, i)
-JOIN ledger.every_event e ON e.position = w.position AND e.recorded_at = w.recorded_at
+JOIN ledger.event_at(w.position, w.recorded_at) e ON true
 LEFT JOIN ledger.private p ON p.position = w.position
 LEFT JOIN ledger.erased x ON x.position = w.position`
 

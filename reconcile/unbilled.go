@@ -82,7 +82,7 @@ WITH passed AS (
     SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind
     FROM wanted w
     JOIN billing.late_events n ON n.account = w.account AND n.position <= w.looked
-    JOIN ledger.every_event e ON e.position = n.position AND e.recorded_at = n.recorded_at AND e.occurred_at < w.closed_then
+    JOIN ledger.event_at(n.position, n.recorded_at) e ON e.occurred_at < w.closed_then
 ), unpinned AS (
     SELECT c.*, closer.first, closer.last
     FROM candidate c
@@ -116,25 +116,30 @@ WHERE b.account = ANY($1)
 ORDER BY b.account, b.currency, b.watermark DESC`
 
 // What was booked since each account was looked at, and what was billed of it or of the opening. A
-// rebill moves events from one invoice to another; only first pins bill anything.
+// rebill moves events from one invoice to another; only first pins bill anything. Each account is looked up by
+// itself (OFFSET 0), by its name and not by positions (+ 0): the planner, told little of tables that have just grown,
+// would read them whole, for each page of accounts or even for each account.
 const sqlBookedAndBilled = `
 WITH wanted AS (
     SELECT w.account, w.looked
     FROM unnest($1::text[], $2::bigint[]) AS w (account, looked)
 )
-SELECT x.account, x.currency, COALESCE(sum(x.booked), 0), COALESCE(sum(x.billed), 0)
-FROM (
-    SELECT w.account, e.currency, e.amount AS booked, NULL::numeric AS billed
-    FROM wanted w
-    JOIN ledger.every_event e ON e.account = w.account AND e.position > w.looked AND e.position <= $3 AND e.recorded_at >= $4
+SELECT w.account, x.currency, COALESCE(sum(x.booked), 0), COALESCE(sum(x.billed), 0)
+FROM wanted w
+CROSS JOIN LATERAL (
+    (SELECT e.currency, e.amount AS booked, NULL::numeric AS billed
+     FROM ledger.every_event e
+     WHERE e.account = w.account AND e.position + 0 > w.looked AND e.position + 0 <= $3 AND e.recorded_at >= $4
+     OFFSET 0)
   UNION ALL
-    SELECT w.account, e.currency, NULL, e.amount
-    FROM wanted w
-    JOIN billing.invoices i ON i.account = w.account AND i.position > w.looked AND i.position <= $3
-    JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id AND p.replaces IS NULL
-    JOIN ledger.every_event e ON e.position = p.position AND e.recorded_at = p.recorded_at
+    (SELECT e.currency, NULL, e.amount
+     FROM billing.invoices i
+     JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id AND p.replaces IS NULL
+     JOIN ledger.event_at(p.position, p.recorded_at) e ON true
+     WHERE i.account = w.account AND i.position + 0 > w.looked AND i.position + 0 <= $3
+     OFFSET 0)
 ) x
-GROUP BY x.account, x.currency`
+GROUP BY w.account, x.currency`
 
 // pageOfAccounts is how many accounts are compared by one statement.
 const pageOfAccounts = 1000

@@ -182,7 +182,7 @@ FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS w (low, high, i)
 CROSS JOIN LATERAL (
     SELECT k.recorded_at
     FROM ledger.event_keys k
-    JOIN ledger.every_event e ON e.position = k.position AND e.recorded_at = k.recorded_at
+    JOIN ledger.event_at(k.position, k.recorded_at) e ON true
     WHERE k.position_key BETWEEN w.low AND w.high AND e.state IS NOT NULL
     ORDER BY k.position_key DESC
     LIMIT 1
