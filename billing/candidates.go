@@ -86,7 +86,9 @@ func (w *window) byStream() []bool {
 // Both were recorded in one transaction, at the same time.
 const sourceOf = `
                         CASE WHEN e.caused_by IS NULL THEN e.source ELSE (
-                            SELECT c.source FROM ledger.event_at(e.caused_by, e.recorded_at) c) END`
+                            SELECT c.source FROM ledger.events c WHERE c.position = e.caused_by AND c.recorded_at = e.recorded_at
+                          UNION ALL
+                            SELECT c.source FROM archive.events c WHERE c.position = e.caused_by AND c.recorded_at = e.recorded_at) END`
 
 // The events, each with its cycle, and the name of its stream where that has an invoice of its own:
 // source/stream, with slashes in the source escaped, so that two streams never share a name. Events

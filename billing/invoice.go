@@ -293,8 +293,7 @@ type PinnedEvent struct {
 const sqlPinnedEvents = `
 SELECT e.position, e.recorded_at, e.occurred_at, p.origin_start, e.source, e.event_id, COALESCE(e.stream, ''), e.seqn, e.type, e.kind,
        e.currency, e.amount, e.quantity
-FROM billing.pins p
-JOIN ledger.event_at(p.position, p.recorded_at) e ON true
+FROM billing.pins p` + ledger.EventAtP + `
 WHERE p.account = $1 AND p.invoice_id = $2
 ORDER BY p.position`
 

@@ -116,8 +116,7 @@ const (
 	selectPinned = `
 SELECT p.origin_start, e.type, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
 	fromPinned = `
-FROM billing.pins p
-JOIN ledger.event_at(p.position, p.recorded_at) e ON true
+FROM billing.pins p` + ledger.EventAtP + `
 WHERE p.account = $1 AND p.invoice_id = $2
 GROUP BY p.origin_start, e.type
 ORDER BY p.origin_start, e.type`

@@ -106,25 +106,37 @@ func (l *Ledger) AppendAtomic(ctx context.Context, events []Event) ([]Outcome, e
 		}
 		batches = append(batches, b)
 	}
-	outcomes, err := l.writeAtomic(ctx, batches)
-	for errors.Is(err, errDeclared) {
-		for _, b := range batches {
-			b.forget()
-			if err := l.prepareAgain(ctx, b); err != nil {
-				return nil, err
-			}
-		}
-		outcomes, err = l.writeAtomic(ctx, batches)
+	err := l.WriteAtomic(ctx, batches)
+	if err != nil && !errors.Is(err, ErrAtomic) {
+		return nil, err
+	}
+	outcomes := make([]Outcome, 0, len(events))
+	for _, b := range batches {
+		outcomes = append(outcomes, b.Outcomes...)
 	}
 	return outcomes, err
 }
 
-// writeAtomic writes all of the batches in one transaction, or none.
-func (l *Ledger) writeAtomic(ctx context.Context, batches []*Batch) ([]Outcome, error) {
+// WriteAtomic is AppendAtomic for prepared batches, at most MaxAtomic events together: it sets their outcomes.
+func (l *Ledger) WriteAtomic(ctx context.Context, batches []*Batch) error {
+	err := l.writeAtomic(ctx, batches)
+	for errors.Is(err, errDeclared) {
+		for _, b := range batches {
+			b.forget()
+			if err := l.prepareAgain(ctx, b); err != nil {
+				return err
+			}
+		}
+		err = l.writeAtomic(ctx, batches)
+	}
+	return err
+}
+
+func (l *Ledger) writeAtomic(ctx context.Context, batches []*Batch) error {
 	var items []*prepared
 	for _, b := range batches {
 		if err := l.awaitDeclared(ctx, b); err != nil {
-			return nil, fmt.Errorf("record events: %w", err)
+			return fmt.Errorf("record events: %w", err)
 		}
 		items = append(items, b.all()...)
 	}
@@ -150,17 +162,13 @@ func (l *Ledger) writeAtomic(ctx context.Context, batches []*Batch) ([]Outcome, 
 		return nil
 	})
 	if err != nil && !errors.Is(err, ErrAtomic) {
-		return nil, fmt.Errorf("record events: %w", err)
+		return fmt.Errorf("record events: %w", err)
 	}
 	if err != nil {
 		conflicts = keepable(batches, conflicts)
-	}
-	var outcomes []Outcome
-	for _, b := range batches {
-		if err != nil {
+		for _, b := range batches {
 			b.refuse()
 		}
-		outcomes = append(outcomes, b.Outcomes...)
 	}
 	if len(conflicts) > 0 {
 		e := pg.InTx(ctx, l.pool, func(tx pgx.Tx) error {
@@ -170,10 +178,10 @@ func (l *Ledger) writeAtomic(ctx context.Context, batches []*Batch) ([]Outcome, 
 			return insertConflicts(ctx, tx, conflicts)
 		})
 		if e != nil {
-			return nil, e
+			return e
 		}
 	}
-	return outcomes, err
+	return err
 }
 
 // keepable leaves out of conflicts those with events of the same request: what they collided with was

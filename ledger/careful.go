@@ -282,10 +282,9 @@ func (w *writer) compare(ctx context.Context, tx pgx.Tx, b *Batch, known map[*pr
 }
 
 const sqlCommitments = `
-SELECT p.position, p.salt, e.commitment
-FROM unnest($1::bigint[], $2::timestamptz[]) AS w (position, recorded_at)
-JOIN ledger.private p ON p.position = w.position
-JOIN ledger.event_at(w.position, w.recorded_at) e ON true`
+SELECT s.position, s.salt, e.commitment
+FROM unnest($1::bigint[], $2::timestamptz[]) AS p (position, recorded_at)
+JOIN ledger.private s ON s.position = p.position` + EventAtP
 
 // otherPrivate finds the items whose private content isn't the recorded one. Content that was erased
 // can't be compared and counts as the same.

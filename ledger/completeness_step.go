@@ -190,9 +190,8 @@ CROSS JOIN LATERAL (
     LIMIT 1) k`
 
 const sqlOccurredAt = `
-SELECT w.i, e.occurred_at
-FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS w (position, recorded_at, i)
-JOIN ledger.event_at(w.position, w.recorded_at) e ON true`
+SELECT p.i, e.occurred_at
+FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS p (position, recorded_at, i)` + EventAtP
 
 // above is a stream with an arrival that is in no gap, and so above what it had.
 type above struct {

@@ -90,9 +90,8 @@ func recordedEvents(ctx context.Context, tx pgx.Tx, conflicts []conflict, c Cata
 	b := &builder{catalogue: c}
 	reader := b.rows()
 	rows, err := tx.Query(ctx, "SELECT "+reader.columns+", e.commitment IS NOT NULL, s.payload, s.pii::text"+
-		"\nFROM unnest("+b.arg(positions, "bigint[]")+", "+b.arg(times, "timestamptz[]")+") AS w (position, recorded_at)"+
-		"\nJOIN ledger.event_at(w.position, w.recorded_at) e ON true"+
-		"\nLEFT JOIN ledger.private s ON s.position = w.position", b.args...)
+		"\nFROM unnest("+b.arg(positions, "bigint[]")+", "+b.arg(times, "timestamptz[]")+") AS p (position, recorded_at)"+EventAtP+
+		"\nLEFT JOIN ledger.private s ON s.position = p.position", b.args...)
 	if err != nil {
 		return nil, err
 	}

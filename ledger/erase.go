@@ -138,8 +138,7 @@ func (t *eraseTally) add(n int64) {
 
 const sqlCountErasableEvents = `
 SELECT count(*)
-FROM ledger.private p
-JOIN ledger.event_at(p.position, p.recorded_at) e ON true
+FROM ledger.private p` + EventAtP + `
 WHERE ($1::text IS NULL OR e.account = $1)
   AND ($2::text IS NULL OR e.source = $2)
   AND ($3::uuid IS NULL OR e.position = (SELECT k.position FROM ledger.event_keys k WHERE k.event_key = $3))
@@ -148,8 +147,9 @@ WHERE ($1::text IS NULL OR e.account = $1)
 const sqlCountErasableConflicts = `
 SELECT count(*)
 FROM ledger.conflicts c
-JOIN ledger.conflict_private p ON p.conflict = c.n AND (p.payload IS NOT NULL OR p.pii IS NOT NULL)
-LEFT JOIN ledger.event_at(c.existing_position, c.existing_recorded_at) e ON true
+JOIN ledger.conflict_private s ON s.conflict = c.n AND (s.payload IS NOT NULL OR s.pii IS NOT NULL)
+CROSS JOIN LATERAL (SELECT c.existing_position, c.existing_recorded_at) AS p (position, recorded_at)
+LEFT JOIN ` + lateralEventAtP + ` ON true
 WHERE ($1::text IS NULL OR c.content::jsonb ->> 'account' = $1 OR e.account = $1)
   AND ($2::text IS NULL OR c.source = $2)
   AND ($3::uuid IS NULL OR c.event_key = $3)

@@ -199,8 +199,7 @@ CROSS JOIN LATERAL (
     WHERE k.position_key BETWEEN w.low AND w.high
     ORDER BY k.position_key %s
     LIMIT $3
-) AS p
-JOIN ledger.event_at(p.position, p.recorded_at) e ON true`
+) AS p` + EventAtP
 
 // read reads up to limit more entries of each window.
 func (all *histories) read(ctx context.Context, tx pgx.Tx, windows []*window, p side, limit int) error {

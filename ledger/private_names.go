@@ -37,11 +37,10 @@ type asThen struct {
 
 // The names of the private dimensions outlive an erasure.
 const sqlPrivateNames = `
-SELECT w.i, COALESCE((SELECT array_agg(k) FROM jsonb_object_keys(p.pii) k), x.pii), p.salt, e.commitment
-FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS w (position, recorded_at, i)
-JOIN ledger.event_at(w.position, w.recorded_at) e ON true
-LEFT JOIN ledger.private p ON p.position = w.position
-LEFT JOIN ledger.erased x ON x.position = w.position`
+SELECT p.i, COALESCE((SELECT array_agg(k) FROM jsonb_object_keys(s.pii) k), y.pii), s.salt, e.commitment
+FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS p (position, recorded_at, i)` + EventAtP + `
+LEFT JOIN ledger.private s ON s.position = p.position
+LEFT JOIN ledger.erased y ON y.position = p.position`
 
 // divideAsThen looks at events whose digest isn't that of the recorded event of the same identity. Those that
 // aren't divided otherwise than that one are left out.

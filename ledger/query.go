@@ -198,6 +198,18 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
+// EventAtP is SQL that joins, as e, the event at the place p, which is anything with a position and a recorded_at, wherever
+// the event is kept. With OFFSET 0 each half looks into one partition only: through the view every_event all of them would
+// be probed, 0.9 against 0.2 ms for 42 events in 20 months. Both tables have the same columns in the same order.
+const EventAtP = `
+CROSS JOIN ` + lateralEventAtP
+
+const lateralEventAtP = `LATERAL (
+    (SELECT x.* FROM ledger.events x WHERE x.position = p.position AND x.recorded_at = p.recorded_at OFFSET 0)
+  UNION ALL
+    (SELECT x.* FROM archive.events x WHERE x.position = p.position AND x.recorded_at = p.recorded_at OFFSET 0)
+) AS e`
+
 // fetch reads the events at places, in the order of the places. The arrays are unnested so that the
 // plan is the same for any number of them and is made once.
 func (l *Ledger) fetch(ctx context.Context, db querier, c Catalogue, p places, private bool) ([]Row, error) {
@@ -214,8 +226,7 @@ func (l *Ledger) fetch(ctx context.Context, db querier, c Catalogue, p places, p
 	if private {
 		sql += ", s.payload, s.pii"
 	}
-	sql += "\nFROM unnest(" + b.arg(positions, "bigint[]") + ", " + b.arg(times, "timestamptz[]") + ") WITH ORDINALITY AS p (position, recorded_at, i)" +
-		"\nJOIN ledger.event_at(p.position, p.recorded_at) e ON true"
+	sql += "\nFROM unnest(" + b.arg(positions, "bigint[]") + ", " + b.arg(times, "timestamptz[]") + ") WITH ORDINALITY AS p (position, recorded_at, i)" + EventAtP
 	if private {
 		sql += "\nLEFT JOIN ledger.private s ON s.position = p.position"
 	}

@@ -52,7 +52,6 @@ GRANT SELECT ON ledger.events_v2 TO deltaledger_reader, deltaledger_app;
 
 -- show_every_event joins what is in ledger.events with what was detached, which has the same columns. It returns the
 -- query: through every_event, which has the rights of whoever asks, the views for readers would show them nothing.
--- event_at is the one event at a place, for joins: through the view the planner would have each partition probed.
 -- +goose StatementBegin
 CREATE FUNCTION ledger.show_every_event() RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -64,10 +63,6 @@ BEGIN
     FROM pg_attribute a
     WHERE a.attrelid = 'ledger.events'::regclass AND a.attnum > 0 AND NOT a.attisdropped;
     EXECUTE 'CREATE OR REPLACE VIEW ledger.every_event WITH (security_invoker = true) AS ' || whole;
-    EXECUTE 'CREATE OR REPLACE FUNCTION ledger.event_at(at_position bigint, at_time timestamptz) RETURNS SETOF ledger.every_event
-        LANGUAGE sql STABLE ROWS 1 AS $f$'
-        || replace(replace(whole, 'ledger.events', 'ledger.events WHERE position = at_position AND recorded_at = at_time'),
-                   'archive.events', 'archive.events WHERE position = at_position AND recorded_at = at_time') || '$f$';
     RETURN whole;
 END $$;
 -- +goose StatementEnd

@@ -1180,11 +1180,6 @@ BEGIN
         RETURNING p.position)
     SELECT count(*) INTO gone FROM deleted;
 END $function$;
-CREATE OR REPLACE FUNCTION ledger.event_at(at_position bigint, at_time timestamp with time zone)
- RETURNS SETOF ledger.every_event
- LANGUAGE sql
- STABLE ROWS 1
-AS $function$SELECT "position", recorded_at, seqn, occurred_at, caused_by, business_date, source, event_id, stream, type, account, currency, kind, amount, quantity, dimensions, state, corrects, reason, reference, maker, commitment FROM ledger.events WHERE position = at_position AND recorded_at = at_time UNION ALL SELECT "position", recorded_at, seqn, occurred_at, caused_by, business_date, source, event_id, stream, type, account, currency, kind, amount, quantity, dimensions, state, corrects, reason, reference, maker, commitment FROM archive.events WHERE position = at_position AND recorded_at = at_time$function$;
 CREATE OR REPLACE FUNCTION ledger.event_key(source text, event_id text)
  RETURNS uuid
  LANGUAGE sql
@@ -1293,10 +1288,6 @@ BEGIN
     FROM pg_attribute a
     WHERE a.attrelid = 'ledger.events'::regclass AND a.attnum > 0 AND NOT a.attisdropped;
     EXECUTE 'CREATE OR REPLACE VIEW ledger.every_event WITH (security_invoker = true) AS ' || whole;
-    EXECUTE 'CREATE OR REPLACE FUNCTION ledger.event_at(at_position bigint, at_time timestamptz) RETURNS SETOF ledger.every_event
-        LANGUAGE sql STABLE ROWS 1 AS $f$'
-        || replace(replace(whole, 'ledger.events', 'ledger.events WHERE position = at_position AND recorded_at = at_time'),
-                   'archive.events', 'archive.events WHERE position = at_position AND recorded_at = at_time') || '$f$';
     RETURN whole;
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.summarize_keys()

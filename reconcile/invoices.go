@@ -63,8 +63,7 @@ SELECT i.id, p.origin_start, e.type, count(*), count(*) FILTER (WHERE e.kind IN 
 
 const fromPinned = `
 FROM billing.invoices i
-JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id
-JOIN ledger.event_at(p.position, p.recorded_at) e ON true
+JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id` + ledger.EventAtP + `
 WHERE (i.position > $1 OR i.id = ANY($3)) AND i.position <= $2
 GROUP BY i.id, p.origin_start, e.type`
 

@@ -11,6 +11,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"deltaledger/billing"
+	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
 )
 
@@ -81,8 +82,8 @@ WITH passed AS (
   UNION ALL
     SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind
     FROM wanted w
-    JOIN billing.late_events n ON n.account = w.account AND n.position <= w.looked
-    JOIN ledger.event_at(n.position, n.recorded_at) e ON e.occurred_at < w.closed_then
+    JOIN billing.late_events p ON p.account = w.account AND p.position <= w.looked` + ledger.EventAtP + `
+    WHERE e.occurred_at < w.closed_then
 ), unpinned AS (
     SELECT c.*, closer.first, closer.last
     FROM candidate c
@@ -134,8 +135,7 @@ CROSS JOIN LATERAL (
   UNION ALL
     (SELECT e.currency, NULL, e.amount
      FROM billing.invoices i
-     JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id AND p.replaces IS NULL
-     JOIN ledger.event_at(p.position, p.recorded_at) e ON true
+     JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id AND p.replaces IS NULL` + ledger.EventAtP + `
      WHERE i.account = w.account AND i.position + 0 > w.looked AND i.position + 0 <= $3
      OFFSET 0)
 ) x

@@ -11,6 +11,8 @@ import (
 
 	"deltaledger/export/archive"
 	"deltaledger/ledger"
+	"deltaledger/migrations/pgtest"
+	"deltaledger/migrations/sqltest"
 )
 
 func TestAMonthIsCopiedAndHeldAgainstTheSeals(t *testing.T) {
@@ -160,4 +162,9 @@ func TestWhatCantBeArchived(t *testing.T) {
 			t.Errorf("%s: %v", month, err)
 		}
 	}
+}
+
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	sqltest.Prepare(t, pgtest.New(t).App, ".")
 }

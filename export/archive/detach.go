@@ -180,11 +180,10 @@ const sqlStanding = `
 SELECT w.i
 FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS w (low, high, i)
 CROSS JOIN LATERAL (
-    SELECT k.recorded_at
-    FROM ledger.event_keys k
-    JOIN ledger.event_at(k.position, k.recorded_at) e ON true
-    WHERE k.position_key BETWEEN w.low AND w.high AND e.state IS NOT NULL
-    ORDER BY k.position_key DESC
+    SELECT p.recorded_at
+    FROM ledger.event_keys p` + ledger.EventAtP + `
+    WHERE p.position_key BETWEEN w.low AND w.high AND e.state IS NOT NULL
+    ORDER BY p.position_key DESC
     LIMIT 1
 ) AS newest
 WHERE newest.recorded_at >= $3 AND newest.recorded_at < $4

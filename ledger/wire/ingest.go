@@ -59,6 +59,9 @@ type Problem struct {
 // summary then says what was settled before. Sending everything again is safe.
 func Ingest(ctx context.Context, l *ledger.Ledger, r io.Reader, f Format, o IngestOptions) (Summary, error) {
 	in := &intake{l: l, o: o, waiting: map[int]result{}}
+	if o.BatchSize <= 0 || o.BatchSize > ledger.MaxBatch {
+		in.o.BatchSize = ledger.MaxBatch
+	}
 	var err error
 	if o.Atomic {
 		err = in.atomically(ctx, r, f)
@@ -94,9 +97,6 @@ func (in *intake) inBatches(ctx context.Context, r io.Reader, f Format) error {
 	if in.o.Writers <= 0 {
 		in.o.Writers = runtime.GOMAXPROCS(0)
 	}
-	if in.o.BatchSize <= 0 || in.o.BatchSize > ledger.MaxBatch {
-		in.o.BatchSize = ledger.MaxBatch
-	}
 	if in.o.Workers <= 0 {
 		in.o.Workers = in.o.Writers + 1 // one decodes while the others wait for the database
 	}
@@ -122,41 +122,54 @@ func (in *intake) inBatches(ctx context.Context, r io.Reader, f Format) error {
 	})
 }
 
-// atomically reads everything before it writes anything: a transaction must not wait for a client.
+// atomically reads everything before it writes anything: a transaction must not wait for a client. What it holds stays in
+// the batches that were decoded: one long slice would be copied as it grows, and nothing else of the program runs then.
 func (in *intake) atomically(ctx context.Context, r io.Reader, f Format) error {
-	var items []Item
+	var held [][]Item
+	var batches []*ledger.Batch
+	n, whole := 0, true // whole: every line is an event
 	err := Decode(ctx, r, f, in.o.Options, func(b Batch) error {
-		if len(items)+len(b.Items) > ledger.MaxAtomic {
+		if n += len(b.Items); n > ledger.MaxAtomic {
 			return ledger.Invalid("atomic", "", "an atomic request must have at most 1,000,000 events: send it without atomic, or in parts")
 		}
-		items = append(items, b.Items...)
-		return nil
+		held = append(held, b.Items)
+		events := in.events(b.Items)
+		if whole = whole && len(events) == len(b.Items); !whole { // nothing will be recorded, so the events need no look-up
+			batches = nil
+			return nil
+		}
+		prepared, err := in.l.Prepare(ctx, events)
+		batches = append(batches, prepared)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	events := in.events(items)
-	if len(events) < len(items) { // some lines are no events: nothing is recorded, so the others need no look-up
-		in.refuseAll(items)
+	if !whole {
+		for i, items := range held {
+			in.settle(i, refused(items))
+		}
 		return ledger.ErrAtomic
 	}
-	outcomes, err := in.l.AppendAtomic(ctx, events)
+	err = in.l.WriteAtomic(ctx, batches)
 	if err != nil && !errors.Is(err, ledger.ErrAtomic) {
 		return err
 	}
-	in.settle(0, result{items, outcomes})
+	for i, items := range held {
+		in.settle(i, result{items, batches[i].Outcomes})
+	}
 	return err
 }
 
-// refuseAll settles an atomic input that has lines which are no events.
-func (in *intake) refuseAll(items []Item) {
+// refused settles a part of an atomic input that has lines which are no events.
+func refused(items []Item) result {
 	outcomes := make([]ledger.Outcome, 0, len(items))
 	for i := range items {
 		if items[i].Err == nil {
 			outcomes = append(outcomes, ledger.Outcome{Status: ledger.Refused})
 		}
 	}
-	in.settle(0, result{items, outcomes})
+	return result{items, outcomes}
 }
 
 func (in *intake) events(items []Item) []ledger.Event {

@@ -1,7 +1,7 @@
 // Package sqltest holds the SQL of a package against the migrated schema.
 //
 // Owns: finding every string constant whose name begins with "sql", at package level and in functions,
-// evaluated as the compiler does, so that joined constants count as a whole.
+// evaluated as the compiler does, so that joined constants count as a whole, also with those of other packages.
 //
 // Guarantees: each such statement is prepared by PostgreSQL, which checks tables, columns, functions
 // and types. COPY can't be prepared: its table and columns are looked up, its query is prepared.
@@ -20,6 +20,7 @@ import (
 	"go/token"
 	"go/types"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -51,23 +52,16 @@ func Prepare(t *testing.T, pool *pgxpool.Pool, dir string) {
 
 // constants finds the SQL constants of the package in dir, by name; several of a name get a number.
 func constants(dir string) (map[string]string, error) {
-	pkg, err := build.Default.ImportDir(dir, 0)
+	module, root, err := moduleOf(dir)
 	if err != nil {
 		return nil, err
 	}
 	fset := token.NewFileSet()
-	var files []*ast.File
-	for _, name := range append(pkg.GoFiles, pkg.CgoFiles...) {
-		f, err := parser.ParseFile(fset, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, f)
-	}
 	info := &types.Info{Defs: map[*ast.Ident]types.Object{}}
-	// Imports aren't resolved: the errors that follow from that don't touch constants of strings.
-	cfg := types.Config{Importer: nowhere{}, Error: func(error) {}}
-	_, _ = cfg.Check(dir, fset, files, info)
+	packages := ownPackages{module: module, root: root, fset: fset, seen: map[string]*types.Package{}}
+	if _, err := packages.read(dir, dir, info); err != nil {
+		return nil, err
+	}
 	found := map[string]string{}
 	for ident, object := range info.Defs {
 		c, ok := object.(*types.Const)
@@ -88,10 +82,62 @@ func constants(dir string) (map[string]string, error) {
 
 var named = regexp.MustCompile(`^sql([A-Z0-9_]|$)`)
 
-type nowhere struct{}
+// ownPackages imports the packages of one module. Those of others aren't read: the errors that follow from that don't
+// touch constants of strings.
+type ownPackages struct {
+	module, root string
+	fset         *token.FileSet
+	seen         map[string]*types.Package
+}
 
-func (nowhere) Import(path string) (*types.Package, error) {
-	return nil, fmt.Errorf("%s isn't read", path)
+func (o ownPackages) Import(path string) (*types.Package, error) {
+	rest, own := strings.CutPrefix(path, o.module+"/")
+	if !own {
+		return nil, fmt.Errorf("%s isn't read", path)
+	}
+	if pkg := o.seen[path]; pkg != nil {
+		return pkg, nil
+	}
+	pkg, err := o.read(path, filepath.Join(o.root, filepath.FromSlash(rest)), nil)
+	o.seen[path] = pkg
+	return pkg, err
+}
+
+func (o ownPackages) read(path, dir string, info *types.Info) (*types.Package, error) {
+	pkg, err := build.Default.ImportDir(dir, 0)
+	if err != nil {
+		return nil, err
+	}
+	var files []*ast.File
+	for _, name := range append(pkg.GoFiles, pkg.CgoFiles...) {
+		f, err := parser.ParseFile(o.fset, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	cfg := types.Config{Importer: o, Error: func(error) {}, IgnoreFuncBodies: info == nil}
+	read, _ := cfg.Check(path, o.fset, files, info)
+	return read, nil
+}
+
+var moduleLine = regexp.MustCompile(`(?m)^module (\S+)`)
+
+// moduleOf finds the module that a directory is in, and its root.
+func moduleOf(dir string) (module, root string, err error) {
+	if root, err = filepath.Abs(dir); err != nil {
+		return "", "", err
+	}
+	for {
+		text, err := os.ReadFile(filepath.Join(root, "go.mod"))
+		if m := moduleLine.FindSubmatch(text); err == nil && m != nil {
+			return string(m[1]), root, nil
+		}
+		if filepath.Dir(root) == root {
+			return "", "", fmt.Errorf("%s is in no module", dir)
+		}
+		root = filepath.Dir(root)
+	}
 }
 
 var (
