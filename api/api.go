@@ -19,6 +19,7 @@ import (
 	"deltaledger/billing"
 	"deltaledger/export"
 	"deltaledger/ledger"
+	"deltaledger/ledger/pace"
 	"deltaledger/reconcile"
 )
 
@@ -85,6 +86,7 @@ type server struct {
 	packed      places        // a place for each body that is compressed
 	largeHeld   places        // a place for each of the held ones that isn't small
 	places      [works]places // for everything else that takes long
+	short       pace.Gate     // the requests of few events: long work gives way to them
 	patience    time.Duration
 	reading     time.Duration
 	fullAt      atomic.Int64 // when the disk of the database was last found full, in nanoseconds since 1970; 0: never

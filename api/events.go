@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"deltaledger/ledger"
+	"deltaledger/ledger/pace"
 	"deltaledger/ledger/wire"
 )
 
@@ -112,6 +113,7 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 		return nil, err
 	}
 	defer leave()
+	ctx = pace.With(ctx, &s.short)
 	weighed, lighten := s.weigh(ctx, body, held)
 	defer lighten()
 	if in.Outcomes == "all" {
@@ -187,6 +189,7 @@ func (s *server) recordOne(ctx context.Context, body io.Reader) (*recordEventsOu
 
 // recordRaw records the one event that raw is.
 func (s *server) recordRaw(ctx context.Context, raw []byte) (*recordEventsOut, error) {
+	defer s.short.Enter()()
 	options, err := s.withMeasures(ctx, wire.Options{})
 	if err != nil {
 		return nil, err
@@ -302,6 +305,7 @@ func workers() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
 // few records a body of few events, together with those of other requests.
 func (in *intake) few(ctx context.Context, body io.Reader, length int) (*recordEventsOut, error) {
+	defer in.s.short.Enter()()
 	options := in.options
 	options.Workers, options.Size = 1, length
 	var items []wire.Item

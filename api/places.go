@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"deltaledger/ledger/pace"
 )
 
 // work is a kind of work that holds a connection to the database for long, or much memory.
@@ -75,6 +77,7 @@ func do[I, O any](ctx context.Context, s *server, w work, in *I, handler func(co
 			leave()
 		}
 	}()
+	ctx = pace.With(ctx, &s.short)
 	bounded, cancel := ctx, func() {}
 	if w.limited() {
 		bounded, cancel = context.WithTimeout(ctx, s.reading)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"deltaledger/ledger/pace"
 )
 
 // Batch is a number of events made ready to be written: checked, hashed, and encoded as far as that
@@ -54,7 +56,7 @@ func (l *Ledger) Prepare(ctx context.Context, events []Event) (*Batch, error) {
 	}
 	b := &Batch{Outcomes: make([]Outcome, len(events)), events: events, items: make([]prepared, 0, len(events))}
 	b.tuples = make([]byte, 0, 320*len(events))
-	doubtful, err := l.prepareAll(b, d)
+	doubtful, err := l.prepareAll(ctx, b, d)
 	if err != nil || !doubtful {
 		return b, err
 	}
@@ -64,7 +66,7 @@ func (l *Ledger) Prepare(ctx context.Context, events []Event) (*Batch, error) {
 		return b, err
 	}
 	b.forget()
-	_, err = l.prepareAll(b, fresh)
+	_, err = l.prepareAll(ctx, b, fresh)
 	return b, err
 }
 
@@ -80,7 +82,7 @@ func (l *Ledger) prepareAgain(ctx context.Context, b *Batch) error {
 	}
 	b.doubts = nil
 	b.items, b.tuples, b.private = b.items[:0], b.tuples[:0], b.private[:0]
-	_, err = l.prepareAll(b, d)
+	_, err = l.prepareAll(ctx, b, d)
 	return err
 }
 
@@ -93,11 +95,15 @@ func (b *Batch) forget() {
 
 // prepareAll prepares the events of b that have no outcome yet. doubtful says that events were refused
 // that other declarations would let pass.
-func (l *Ledger) prepareAll(b *Batch, d *declarations) (doubtful bool, err error) {
+func (l *Ledger) prepareAll(ctx context.Context, b *Batch, d *declarations) (doubtful bool, err error) {
 	b.by = d
 	horizon := l.now().Add(l.skew)
 	var scratch []byte
+	steps := pace.Of(ctx)
 	for i := range b.events {
+		if i%64 == 63 {
+			steps.Step()
+		}
 		if b.Outcomes[i].Status != "" {
 			continue
 		}

@@ -39,7 +39,7 @@ var moduleRules = []importRule{
 		pkg: "deltaledger/api/...",
 		may: []string{
 			"deltaledger/api/...", "deltaledger/export/...", "deltaledger/reconcile/...", "deltaledger/billing/...",
-			"deltaledger/ledger", "deltaledger/ledger/canonical", "deltaledger/ledger/currency", "deltaledger/ledger/proof", "deltaledger/ledger/wire", "deltaledger/ledger/pg",
+			"deltaledger/ledger", "deltaledger/ledger/canonical", "deltaledger/ledger/currency", "deltaledger/ledger/proof", "deltaledger/ledger/wire", "deltaledger/ledger/pg", "deltaledger/ledger/pace",
 		},
 		why: "the faces call the services; how the database is started or migrated is not their concern",
 	},
@@ -70,13 +70,13 @@ var moduleRules = []importRule{
 	},
 	{
 		pkg:    "deltaledger/ledger",
-		may:    []string{"deltaledger/ledger/currency", "deltaledger/ledger/canonical", "deltaledger/ledger/sensitive", "deltaledger/ledger/pg", "deltaledger/ledger/proof"},
+		may:    []string{"deltaledger/ledger/currency", "deltaledger/ledger/canonical", "deltaledger/ledger/sensitive", "deltaledger/ledger/pg", "deltaledger/ledger/proof", "deltaledger/ledger/pace"},
 		why:    "facts know nothing of who bills, checks, exports or decodes them",
 		inTest: []string{"deltaledger/ledger/wire"},
 	},
 	{
 		pkg: "deltaledger/ledger/wire",
-		may: []string{"deltaledger/ledger", "deltaledger/ledger/currency", "deltaledger/ledger/canonical"},
+		may: []string{"deltaledger/ledger", "deltaledger/ledger/currency", "deltaledger/ledger/canonical", "deltaledger/ledger/pace"},
 		why: "a decoder makes events out of bytes and needs no database",
 	},
 	{
@@ -97,7 +97,12 @@ var moduleRules = []importRule{
 	},
 	{
 		pkg: "deltaledger/ledger/pg",
+		may: []string{"deltaledger/ledger/pace"},
 		why: "the lowest layer: it knows PostgreSQL and none of the words of the ledger",
+	},
+	{
+		pkg: "deltaledger/ledger/pace",
+		why: "it counts who works and needs nothing",
 	},
 	{
 		pkg: "deltaledger/ledger/pg/embedded",

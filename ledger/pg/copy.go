@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger/pace"
 )
 
 // copyHeader and copyTrailer frame the tuples of a binary COPY.
@@ -21,15 +23,29 @@ func CopyIn(ctx context.Context, tx pgx.Tx, sql string, tuples ...[]byte) (int64
 	parts := make([][]byte, 0, len(tuples)+2)
 	parts = append(parts, []byte(copyHeader))
 	parts = append(parts, tuples...)
-	tag, err := tx.Conn().PgConn().CopyFrom(ctx, &chain{append(parts, []byte(copyTrailer))}, sql)
+	tag, err := tx.Conn().PgConn().CopyFrom(ctx, &chain{append(parts, []byte(copyTrailer)), pace.Of(ctx)}, sql)
 	return tag.RowsAffected(), err
 }
 
 // CopyOut runs a COPY … TO STDOUT statement and writes what the server sends to w. Parameters can't be
 // bound in a COPY: values must have been quoted by the caller.
 func CopyOut(ctx context.Context, tx pgx.Tx, w io.Writer, sql string) (int64, error) {
-	tag, err := tx.Conn().PgConn().CopyTo(ctx, w, sql)
+	tag, err := tx.Conn().PgConn().CopyTo(ctx, &paced{w: w, steps: pace.Of(ctx)}, sql)
 	return tag.RowsAffected(), err
+}
+
+// paced is a writer of rows that gives way to short work now and then.
+type paced struct {
+	w     io.Writer
+	rows  uint
+	steps pace.Steps
+}
+
+func (p *paced) Write(row []byte) (int, error) {
+	if p.rows++; p.rows%64 == 0 {
+		p.steps.Step()
+	}
+	return p.w.Write(row)
 }
 
 // Tuple is one row of a binary COPY: its fields as PostgreSQL sends them, nil for null. It is valid until
@@ -126,9 +142,14 @@ func (t *tuples) next(d []byte) int {
 }
 
 // chain reads slices one after the other. It fills what it is given: each Read becomes one message.
-type chain struct{ parts [][]byte }
+// Between messages it gives way to short work.
+type chain struct {
+	parts [][]byte
+	steps pace.Steps
+}
 
 func (c *chain) Read(p []byte) (int, error) {
+	c.steps.Step()
 	n := 0
 	for n < len(p) && len(c.parts) > 0 {
 		k := copy(p[n:], c.parts[0])

@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"deltaledger/ledger"
+	"deltaledger/ledger/pace"
 )
 
 // Options says how to decode. The zero value is usable.
@@ -108,6 +109,9 @@ func readable(id string) string {
 func (w *worker) batch(n int, c *chunk) Batch {
 	b := Batch{N: n, Items: make([]Item, len(c.records)), Size: c.size}
 	for i, r := range c.records {
+		if i%64 == 63 {
+			w.steps.Step()
+		}
 		item, raw := &b.Items[i], c.data[r.start:r.end]
 		item.Line = r.line
 		switch {
@@ -129,6 +133,7 @@ func (w *worker) batch(n int, c *chunk) Batch {
 type worker struct {
 	object objectDecoder
 	row    rowDecoder
+	steps  pace.Steps
 }
 
 func newWorker(o Options) *worker {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"sync"
+
+	"deltaledger/ledger/pace"
 )
 
 // pipeline reads on one goroutine, decodes on several, and hands batches on in order (or, if they may be
@@ -121,6 +123,7 @@ func (p *pipeline) send(ctx context.Context, j *job) bool {
 // decode works until there are no more jobs.
 func (p *pipeline) decode(ctx context.Context) {
 	w := newWorker(p.options)
+	w.steps = pace.Of(ctx)
 	for {
 		select {
 		case j, more := <-p.work:
