@@ -44,11 +44,23 @@ func (p *program) serve() *service {
 			break
 		}
 	}
-	go func() {
-		rest, _ := io.ReadAll(lines) // ends with the service
-		s.rest <- string(rest)
-	}()
+	go func() { s.rest <- tail(lines) }() // ends with the service
 	return s
+}
+
+// tail reads to the end and returns the end of it: a service under load for an hour logs gigabytes.
+func tail(r io.Reader) string {
+	const keep = 16 << 20
+	var rest []byte
+	for part := make([]byte, 64<<10); ; {
+		n, err := r.Read(part)
+		if rest = append(rest, part[:n]...); len(rest) > 2*keep {
+			rest = rest[:copy(rest, rest[len(rest)-keep:])]
+		}
+		if err != nil {
+			return string(rest)
+		}
+	}
 }
 
 // TestServe records over HTTP what the commands see, and ends politely.
