@@ -164,14 +164,13 @@ func (w *loadBench) during(l load) []time.Duration {
 	})
 }
 
-// together measures while the atomic request runs once more, with all other loads beside it but the reconciliation, which
-// is a night's work.
+// together measures while the atomic request runs once more, with all other loads beside it.
 func (w *loadBench) together() []time.Duration {
 	return w.measure("together", func(ctx context.Context) {
 		var done atomic.Bool
 		var group sync.WaitGroup
 		for _, l := range w.loads() {
-			if l.name == "atomic" || l.name == "reconcile" {
+			if l.name == "atomic" {
 				continue
 			}
 			group.Go(func() {
