@@ -305,7 +305,6 @@ func workers() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
 // few records a body of few events, together with those of other requests.
 func (in *intake) few(ctx context.Context, body io.Reader, length int) (*recordEventsOut, error) {
-	defer in.s.short.Enter()()
 	options := in.options
 	options.Workers, options.Size = 1, length
 	var items []wire.Item
@@ -316,7 +315,9 @@ func (in *intake) few(ctx context.Context, body io.Reader, length int) (*recordE
 	if ctx.Err() != nil {
 		return nil, in.failed(broken)
 	}
+	leave := in.s.short.Enter()        // not before: a client may send slowly
 	out, err := in.settled(ctx, items) // also what came before the body broke off
+	leave()
 	if err == nil && broken != nil {
 		return nil, in.failed(broken)
 	}
