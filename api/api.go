@@ -110,10 +110,12 @@ func newServer(c Config) *server {
 		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, seals: c.Seals, log: c.Logger, version: c.Version,
 		now: c.Now, random: c.Random, silence: c.Silence, patience: c.Patience, reading: c.Reading, router: chi.NewRouter(),
 	}
-	if c.Batcher != nil {
-		s.together = c.Batcher.Append
-	} else if c.Ledger != nil {
-		s.together = c.Ledger.Append
+	s.together = func(ctx context.Context, events []ledger.Event) ([]ledger.Outcome, error) {
+		defer s.short.Enter()()
+		if c.Batcher != nil {
+			return c.Batcher.Append(ctx, events)
+		}
+		return c.Ledger.Append(ctx, events)
 	}
 	for _, host := range c.Hosts {
 		s.hosts = append(s.hosts, strings.ToLower(strings.Trim(host, "[].")))

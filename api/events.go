@@ -189,7 +189,6 @@ func (s *server) recordOne(ctx context.Context, body io.Reader) (*recordEventsOu
 
 // recordRaw records the one event that raw is.
 func (s *server) recordRaw(ctx context.Context, raw []byte) (*recordEventsOut, error) {
-	defer s.short.Enter()()
 	options, err := s.withMeasures(ctx, wire.Options{})
 	if err != nil {
 		return nil, err
@@ -315,9 +314,7 @@ func (in *intake) few(ctx context.Context, body io.Reader, length int) (*recordE
 	if ctx.Err() != nil {
 		return nil, in.failed(broken)
 	}
-	leave := in.s.short.Enter()        // not before: a client may send slowly
 	out, err := in.settled(ctx, items) // also what came before the body broke off
-	leave()
 	if err == nil && broken != nil {
 		return nil, in.failed(broken)
 	}
