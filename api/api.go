@@ -31,6 +31,9 @@ type Config struct {
 	// Batcher records small requests together. Nil: each has a transaction of its own. Whoever stops
 	// serving closes it after the last request has ended.
 	Batcher *ledger.Batcher
+	// Short is entered by each request of few events, so that long work of the program can give way to it. Nil: only that of
+	// other requests does.
+	Short *pace.Gate
 	// Reconciler finds what is wrong and heals what is late.
 	Reconciler *reconcile.Reconciler
 	// Seals lists the chain of seals and proves that events are in it.
@@ -86,7 +89,7 @@ type server struct {
 	packed      places        // a place for each body that is compressed
 	largeHeld   places        // a place for each of the held ones that isn't small
 	places      [works]places // for everything else that takes long
-	short       pace.Gate     // the requests of few events: long work gives way to them
+	short       *pace.Gate    // the requests of few events: long work gives way to them
 	patience    time.Duration
 	reading     time.Duration
 	fullAt      atomic.Int64 // when the disk of the database was last found full, in nanoseconds since 1970; 0: never
@@ -108,7 +111,10 @@ func New(c Config) (http.Handler, error) {
 func newServer(c Config) *server {
 	s := &server{
 		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, seals: c.Seals, log: c.Logger, version: c.Version,
-		now: c.Now, random: c.Random, silence: c.Silence, patience: c.Patience, reading: c.Reading, router: chi.NewRouter(),
+		now: c.Now, random: c.Random, short: c.Short, silence: c.Silence, patience: c.Patience, reading: c.Reading, router: chi.NewRouter(),
+	}
+	if s.short == nil {
+		s.short = new(pace.Gate)
 	}
 	s.together = func(ctx context.Context, events []ledger.Event) ([]ledger.Outcome, error) {
 		defer s.short.Enter()()

@@ -113,7 +113,7 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 		return nil, err
 	}
 	defer leave()
-	ctx = pace.With(ctx, &s.short)
+	ctx = pace.With(ctx, s.short)
 	weighed, lighten := s.weigh(ctx, body, held)
 	defer lighten()
 	if in.Outcomes == "all" {

@@ -77,7 +77,7 @@ func do[I, O any](ctx context.Context, s *server, w work, in *I, handler func(co
 			leave()
 		}
 	}()
-	ctx = pace.With(ctx, &s.short)
+	ctx = pace.With(ctx, s.short)
 	bounded, cancel := ctx, func() {}
 	if w.limited() {
 		bounded, cancel = context.WithTimeout(ctx, s.reading)

@@ -8,12 +8,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"deltaledger/ledger/pace"
 	"deltaledger/ledger/pg"
 )
 
 // completenessStep is how many events one transaction looks at: few enough that nobody waits long for
 // the lock, or for the rows that it changes.
-const completenessStep = 10_000
+const completenessStep = 2_000
 
 // filledKept is how long a gap that was filled can still be seen.
 const filledKept = 30 * 24 * time.Hour
@@ -25,7 +26,7 @@ const filledKept = 30 * 24 * time.Hour
 // It may run in any number of processes at once.
 func (l *Ledger) AdvanceCompleteness(ctx context.Context, within time.Duration) (behind int64, err error) {
 	began := l.now()
-	for {
+	for steps := pace.Of(ctx); ; steps.Step() {
 		w, err := l.newest(ctx)
 		if err != nil {
 			return 0, err

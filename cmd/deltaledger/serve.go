@@ -13,6 +13,7 @@ import (
 
 	"deltaledger/api"
 	"deltaledger/ledger"
+	"deltaledger/ledger/pace"
 )
 
 type serveCmd struct {
@@ -61,14 +62,14 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 	v := readVersion()
 	batcher := ledger.NewBatcher(a.ledger, ledger.BatcherConfig{})
 	config := api.Config{
-		Ledger: a.ledger, Batcher: batcher, Billing: a.billing, Exporter: a.exporter, Reconciler: a.reconciler, Seals: a.seals,
+		Ledger: a.ledger, Batcher: batcher, Short: new(pace.Gate), Billing: a.billing, Exporter: a.exporter, Reconciler: a.reconciler, Seals: a.seals,
 		Logger: s.log, Version: v.Version, Hosts: c.hosts(), Now: s.now,
 	}
 	handler, err := api.New(config)
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
 	}
-	jobs, err := startJobs(ctx, append(serviceJobs(a, s.log), c.sealing.jobs(a, s.log)...), s.log)
+	jobs, err := startJobs(pace.With(ctx, config.Short), append(serviceJobs(a, s.log), c.sealing.jobs(a, s.log)...), s.log)
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
 	}

@@ -56,7 +56,7 @@ type Tuple [][]byte
 // reading of rows, but the statement is let come to its end, so that the transaction goes on.
 func CopyTuples(ctx context.Context, tx pgx.Tx, query string, each func(Tuple) error) error {
 	t := tuples{each: each}
-	if _, err := tx.Conn().PgConn().CopyTo(ctx, &t, "COPY ("+query+") TO STDOUT BINARY"); err != nil {
+	if _, err := tx.Conn().PgConn().CopyTo(ctx, &paced{w: &t, steps: pace.Of(ctx)}, "COPY ("+query+") TO STDOUT BINARY"); err != nil {
 		return err
 	}
 	if t.err == nil && !t.ended {
