@@ -75,6 +75,11 @@ func OpenCheckpoint(signed []byte, public string) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w %s: %w", ErrUnsigned, verifier.Name(), err)
 	}
+	for _, s := range n.Sigs { // several spellings of base64 would make several texts of one signature
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return Checkpoint{}, fmt.Errorf("%w %s: its base64 has bits left over", ErrUnsigned, verifier.Name())
+		}
+	}
 	return parseCheckpoint(n.Text)
 }
 

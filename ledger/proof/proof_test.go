@@ -182,6 +182,33 @@ func TestCheckpointsAreSigned(t *testing.T) {
 }
 
 // Whatever character of a proof is changed, it is refused, or it says the same.
+// TestSignatureHasOneSpelling changes bits that base64 doesn't use: the last character of a signature stands for four of
+// its six.
+func TestSignatureHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	p := example()
+	secret, public, err := proof.NewKey(p.Tree.Origin, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := p.Tree.Sign(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := proof.OpenCheckpoint(signed, public); err != nil {
+		t.Fatal(err)
+	}
+	last := bytes.LastIndexByte(signed, '=') - 1
+	for signed[last] == '=' {
+		last--
+	}
+	signed[last] = alphabet[strings.IndexByte(alphabet, signed[last])^1]
+	if _, err := proof.OpenCheckpoint(signed, public); !errors.Is(err, proof.ErrUnsigned) {
+		t.Errorf("another spelling of the signature: %v", err)
+	}
+}
+
 func TestTamperedProofs(t *testing.T) {
 	t.Parallel()
 	p := example()
