@@ -51,7 +51,8 @@ func (c cursor) encode(ledgerID uuid.UUID) string {
 	if err != nil { // impossible: numbers and valid text
 		panic("ledger: encode cursor: " + err.Error())
 	}
-	return base64.RawURLEncoding.EncodeToString(append(checksum(ledgerID, content), content...))
+	// The checksum stands behind, so that no cursor begins with the dash of a flag.
+	return base64.RawURLEncoding.EncodeToString(append(content, checksum(ledgerID, content)...))
 }
 
 func decodeCursor(s string, ledgerID uuid.UUID) (cursor, error) {
@@ -63,8 +64,8 @@ func decodeCursor(s string, ledgerID uuid.UUID) (cursor, error) {
 	if err != nil || len(raw) < checksumSize {
 		return cursor{}, refused
 	}
-	content := raw[checksumSize:]
-	if !bytes.Equal(raw[:checksumSize], checksum(ledgerID, content)) {
+	content, sum := raw[:len(raw)-checksumSize], raw[len(raw)-checksumSize:]
+	if !bytes.Equal(sum, checksum(ledgerID, content)) {
 		return cursor{}, refused
 	}
 	var c cursor

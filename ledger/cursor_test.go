@@ -29,7 +29,7 @@ func FuzzCursor(f *testing.F) {
 	f.Add(`{"v":1,"w":[{"key":"a\u0000","values":["b"]}],"a":5,"l":1,"p":3}`, "AAAA")
 	f.Add(`{"v":1}{}`, cursor{Version: 1, AsOf: 5, Limit: 1, Last: 2}.encode(id))
 	f.Fuzz(func(t *testing.T, content, whole string) {
-		sealed := base64.RawURLEncoding.EncodeToString(append(checksum(id, []byte(content)), content...))
+		sealed := base64.RawURLEncoding.EncodeToString(append([]byte(content), checksum(id, []byte(content))...))
 		for _, s := range []string{sealed, whole} {
 			c, err := decodeCursor(s, id)
 			if err != nil {
