@@ -37,7 +37,7 @@ func TestTerms(t *testing.T) {
 			t.Errorf("%s: %s", path, b.body)
 		}
 	}
-	b := s.want(s.post("/v1/terms", `{"cadence":"daily","charges":[{"name":"fee","measure":"amount","model":"percentage","rate":2.5}],"x":1}`), 422)
+	b := s.want(s.post("/v1/terms", `{"cadence":"hourly","charges":[{"name":"fee","measure":"amount","model":"percentage","rate":2.5}],"x":1}`), 422)
 	if b.count(t, "errors") < 3 || !strings.Contains(string(b.body), "body.charges[0].rate") {
 		t.Errorf("%s", b.body)
 	}

@@ -76,8 +76,10 @@ func (t Terms) usable() error {
 	switch {
 	case t.Zone == nil:
 		return fmt.Errorf("no time zone")
-	case t.Cadence != Weekly && t.Cadence != Monthly:
+	case t.Cadence.mostEvery() == 0:
 		return fmt.Errorf("unknown cadence %q", t.Cadence)
+	case t.Every < 1 || t.Every > t.Cadence.mostEvery():
+		return fmt.Errorf("every %d of the cadence isn't between 1 and %d", t.Every, t.Cadence.mostEvery())
 	case !t.Anchor.Date.exists() || t.Anchor.Clock < 0 || t.Anchor.Clock >= day:
 		return fmt.Errorf("anchor %v isn't a time of the calendar", t.Anchor)
 	case t.Grace < 0 || t.Grace > MaxGrace:
@@ -162,11 +164,12 @@ func (c *Calendar) Effective(version int64) (from time.Time, ok bool) {
 // endless row of boundaries of the span's terms.
 func (s *span) index(at time.Time) int {
 	local, anchor := DateOf(at.In(s.terms.Zone)), s.terms.Anchor.Date
+	days, months := s.step()
 	var k int
-	if s.terms.Cadence == Weekly {
-		k = int((local.wall() - anchor.wall()) / (7 * secondsPerDay))
+	if days > 0 {
+		k = int(local.wall()-anchor.wall()) / (days * secondsPerDay)
 	} else {
-		k = (local.Year-anchor.Year)*12 + int(local.Month) - int(anchor.Month)
+		k = ((local.Year-anchor.Year)*12 + int(local.Month) - int(anchor.Month)) / months
 	}
 	for s.boundary(k).After(at) {
 		k--
@@ -177,15 +180,22 @@ func (s *span) index(at time.Time) int {
 	return k
 }
 
+// step is how long the cycles of the span are: whole local days, or whole months.
+func (s *span) step() (days, months int) {
+	days, months = s.terms.Cadence.step()
+	return days * s.terms.Every, months * s.terms.Every
+}
+
 // boundary returns boundary number k of the span's terms; the anchor is number
 // 0. Months are counted from the anchor, each clamped to its own last day, so
-// that a 31st doesn't become a 28th for ever after a February.
+// that a 31st doesn't become a 28th for ever after a February. Where a zone
+// skipped whole days, neighbouring numbers may have the same boundary.
 func (s *span) boundary(k int) time.Time {
 	on := s.terms.Anchor.Date
-	if s.terms.Cadence == Weekly {
-		on = on.AddDays(7 * k)
+	if days, months := s.step(); days > 0 {
+		on = on.AddDays(days * k)
 	} else {
-		first := time.Date(on.Year, on.Month+time.Month(k), 1, 0, 0, 0, 0, time.UTC)
+		first := time.Date(on.Year, on.Month+time.Month(months*k), 1, 0, 0, 0, 0, time.UTC)
 		last := first.AddDate(0, 1, -1).Day()
 		on = Date{Year: first.Year(), Month: first.Month(), Day: min(on.Day, last)}
 	}

@@ -16,6 +16,7 @@ type plan struct {
 	effective string // RFC 3339, empty is always
 	notBefore string
 	cadence   Cadence
+	every     int    // 0: 1
 	anchor    string // as in JSON
 	zone      string
 	grace     time.Duration
@@ -24,7 +25,7 @@ type plan struct {
 func (p plan) terms(t *testing.T) Terms {
 	t.Helper()
 	out := Terms{
-		Version: p.version, Account: p.account, Cadence: p.cadence, Zone: mustZone(t, p.zone),
+		Version: p.version, Account: p.account, Cadence: p.cadence, Every: max(1, p.every), Zone: mustZone(t, p.zone),
 		Anchor: mustAnchor(t, p.anchor), Grace: p.grace, GroupBy: GroupByAccount,
 	}
 	if p.effective != "" {
@@ -384,7 +385,9 @@ func TestNewCalendarRefuses(t *testing.T) {
 		"a version twice":        {good(), good()},
 		"two accounts":           {good(), with(func(v *Terms) { v.Account = "a" }), with(func(v *Terms) { v.Version, v.Account = 2, "b" })},
 		"no zone":                {with(func(v *Terms) { v.Zone = nil })},
-		"unknown cadence":        {with(func(v *Terms) { v.Cadence = "daily" })},
+		"unknown cadence":        {with(func(v *Terms) { v.Cadence = "hourly" })},
+		"no steps":               {with(func(v *Terms) { v.Every = 0 })},
+		"cycles of 41 quarters":  {with(func(v *Terms) { v.Cadence, v.Every = Quarterly, 41 })},
 		"no anchor":              {with(func(v *Terms) { v.Anchor = Anchor{} })},
 		"anchor that isn't":      {with(func(v *Terms) { v.Anchor.Date = Date{Year: 2026, Month: 2, Day: 30} })},
 		"anchor beyond midnight": {with(func(v *Terms) { v.Anchor.Clock = day })},

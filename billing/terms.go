@@ -12,12 +12,56 @@ import (
 type Cadence string
 
 const (
+	// Daily cycles are one local day long.
+	Daily Cadence = "daily"
 	// Weekly cycles are seven local days long.
 	Weekly Cadence = "weekly"
 	// Monthly cycles run from a day of a month to the same day of the next, or
 	// to its last day where it is shorter.
 	Monthly Cadence = "monthly"
+	// Quarterly cycles are three months long.
+	Quarterly Cadence = "quarterly"
+	// HalfYearly cycles are six months long.
+	HalfYearly Cadence = "half-yearly"
+	// Yearly cycles are twelve months long.
+	Yearly Cadence = "yearly"
 )
+
+// cadences are all of them, the usual one first.
+func cadences() []string {
+	return []string{string(Monthly), string(Daily), string(Weekly), string(Quarterly), string(HalfYearly), string(Yearly)}
+}
+
+// step is how long a cycle of the cadence is: whole local days, or whole months.
+// Both are zero for a cadence that isn't one of the constants.
+func (c Cadence) step() (days, months int) {
+	switch c {
+	case Daily:
+		return 1, 0
+	case Weekly:
+		return 7, 0
+	case Monthly:
+		return 0, 1
+	case Quarterly:
+		return 0, 3
+	case HalfYearly:
+		return 0, 6
+	case Yearly:
+		return 0, 12
+	}
+	return 0, 0
+}
+
+// mostEvery is how many of the cadence a cycle may span: about ten years.
+func (c Cadence) mostEvery() int {
+	const days, months = 3660, 120
+	if d, m := c.step(); d > 0 {
+		return days / d
+	} else if m > 0 {
+		return months / m
+	}
+	return 0
+}
 
 // GroupBy is what gets an invoice of its own.
 type GroupBy string
@@ -80,8 +124,11 @@ type Terms struct {
 	// any account) was closed when this version was recorded; zero if there was
 	// none. It isn't part of the JSON, since the operator doesn't write it.
 	NotBefore time.Time
-	// Cadence, Anchor and Zone make the boundaries of cycles.
+	// Cadence, Every, Anchor and Zone make the boundaries of cycles. Every is how
+	// many of the cadence a cycle spans: 2 with Weekly are fortnights, 30 with
+	// Daily 30 days.
 	Cadence Cadence
+	Every   int
 	Anchor  Anchor
 	Zone    *time.Location
 	// Grace is how long a cycle stays open after its end. At most MaxGrace.
@@ -97,6 +144,7 @@ type Terms struct {
 func DefaultTerms(ledgerZone *time.Location) Terms {
 	return Terms{
 		Cadence: Monthly,
+		Every:   1,
 		Anchor:  defaultAnchor(Monthly),
 		Zone:    ledgerZone,
 		Grace:   DefaultGrace,
@@ -105,7 +153,8 @@ func DefaultTerms(ledgerZone *time.Location) Terms {
 	}
 }
 
-// defaultAnchor makes months begin on the 1st and weeks on Monday.
+// defaultAnchor makes months begin on the 1st, weeks on Monday, and quarters,
+// halves and years on 1 January.
 func defaultAnchor(c Cadence) Anchor {
 	if c == Weekly {
 		return Anchor{Date: Date{Year: 2000, Month: time.January, Day: 3}}
@@ -118,6 +167,7 @@ type termsJSON struct {
 	Account       string       `json:"account,omitempty"`
 	EffectiveFrom string       `json:"effective_from,omitempty"`
 	Cadence       Cadence      `json:"cadence"`
+	Every         int          `json:"every,omitempty"` // absent: 1
 	Anchor        string       `json:"anchor"`
 	Zone          string       `json:"zone"`
 	Grace         string       `json:"grace"`
@@ -141,6 +191,9 @@ func (t Terms) JSON() []byte {
 	out := termsJSON{
 		Account: t.Account, Cadence: t.Cadence, Anchor: t.Anchor.String(), Zone: t.Zone.String(),
 		Grace: graceText(t.Grace), GroupBy: t.GroupBy, Charges: make([]chargeJSON, len(t.Charges)),
+	}
+	if t.Every > 1 {
+		out.Every = t.Every
 	}
 	if !t.EffectiveFrom.IsZero() {
 		out.EffectiveFrom = t.effectiveText()

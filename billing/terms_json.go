@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -243,6 +244,21 @@ func (f fields) choice(name, absent string, allowed ...string) string {
 		return absent
 	}
 	return s
+}
+
+// count returns a field that is a whole number from 1 to most, and absent if it
+// isn't there or was refused. what ends the message: of what there are so many.
+func (f fields) count(name string, absent, most int, what string) int {
+	n, written := f.values[name]
+	if !written {
+		return absent
+	}
+	k, err := strconv.Atoi(n.text)
+	if n.kind != otherNode || err != nil || k < 1 || k > most || strconv.Itoa(k) != n.text {
+		f.p.refuse(f.path(name), n.shown(), "must be a whole number from 1 to %d %s", most, what)
+		return absent
+	}
+	return k
 }
 
 // list returns a field that must be there and be a list.

@@ -59,7 +59,7 @@ func (e *TermsError) Unwrap() error { return ledger.ErrInvalid }
 
 // ParseTerms reads terms from JSON. Whatever is wrong is reported at once, in a
 // *TermsError. Absent fields have defaults: cadence monthly, the anchor on the
-// 1st or a Monday, the ledger's zone, DefaultGrace, one invoice for the account;
+// 1st, a Monday or 1 January, the ledger's zone, DefaultGrace, one invoice for the account;
 // charges must be given. Whether measures and event types exist is not checked
 // here.
 func ParseTerms(raw []byte, ledgerZone *time.Location) (Terms, error) {
@@ -98,12 +98,13 @@ func (p *termsParser) refuse(field, value, format string, args ...any) {
 }
 
 func (p *termsParser) terms(root node, ledgerZone *time.Location) Terms {
-	f := p.fields("", root, "account", "effective_from", "cadence", "anchor", "zone", "grace", "group_by", "charges")
+	f := p.fields("", root, "account", "effective_from", "cadence", "every", "anchor", "zone", "grace", "group_by", "charges")
 	t := Terms{Grace: DefaultGrace, Zone: ledgerZone}
 	if s, ok := f.text("account", ledger.MaxAccount); ok {
 		t.Account = s
 	}
-	t.Cadence = Cadence(f.choice("cadence", string(Monthly), string(Monthly), string(Weekly)))
+	t.Cadence = Cadence(f.choice("cadence", string(Monthly), cadences()...))
+	t.Every = f.count("every", 1, t.Cadence.mostEvery(), "for "+string(t.Cadence)+" cycles")
 	t.GroupBy = GroupBy(f.choice("group_by", string(GroupByAccount), string(GroupByAccount), string(GroupByStream)))
 	t.Zone = p.zone(f, ledgerZone)
 	t.Anchor = defaultAnchor(t.Cadence)

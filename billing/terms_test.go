@@ -80,7 +80,14 @@ func TestParseTermsRefuses(t *testing.T) {
 		{with(`"account":"\ud83d\u0041"`), "", "", "surrogates"},
 		{with("\"account\":\"\xff\""), "", "", "UTF-8"},
 		{with(`"account":true`), "account", "true", "string"},
-		{with(`"cadence":"yearly"`), "cadence", "yearly", "monthly or weekly"},
+		{with(`"cadence":"hourly"`), "cadence", "hourly", "monthly or daily or weekly"},
+		{with(`"every":0`), "every", "0", "from 1 to 120 for monthly"},
+		{with(`"every":-1`), "every", "-1", "from 1 to"},
+		{with(`"every":1.0`), "every", "1.0", "whole number"},
+		{with(`"every":1e1`), "every", "1e1", "whole number"},
+		{with(`"every":"2"`), "every", "2", "whole number"},
+		{with(`"every":true`), "every", "true", "whole number"},
+		{with(`"cadence":"yearly","every":11`), "every", "11", "from 1 to 10 for yearly"},
 		{with(`"cadence":""`), "cadence", "", "1 to 64 bytes"},
 		{with(`"anchor":"2026-02-29"`), "anchor", "2026-02-29", "existing"},
 		{with(`"anchor":"2026-01-31 15:00:00"`), "anchor", "2026-01-31 15:00:00", "existing"},
@@ -184,7 +191,7 @@ func TestParseTermsDefaults(t *testing.T) {
 
 // sameTerms reports whether terms agree in all that their JSON holds.
 func sameTerms(a, b Terms) bool {
-	return a.Account == b.Account && a.EffectiveFrom.Equal(b.EffectiveFrom) && a.Cadence == b.Cadence && a.Anchor == b.Anchor &&
+	return a.Account == b.Account && a.EffectiveFrom.Equal(b.EffectiveFrom) && a.Cadence == b.Cadence && a.Every == b.Every && a.Anchor == b.Anchor &&
 		a.Zone.String() == b.Zone.String() && a.Grace == b.Grace && a.GroupBy == b.GroupBy && fmt.Sprint(a.Charges) == fmt.Sprint(b.Charges)
 }
 
