@@ -129,8 +129,9 @@ func setTermsDoc() doc {
 		Properties: map[string]*huma.Schema{
 			"account":        text("Whose terms they are; left out: the default, of every account without its own", "acme"),
 			"effective_from": text("Local date, or local time to the second, from which they are wanted; left out: always", "2026-02-01"),
-			"cadence":        {Type: huma.TypeString, Enum: []any{"weekly", "monthly"}, Default: "monthly", Description: "How long cycles are"},
-			"anchor":         text("Local date or time from which boundaries are counted; left out: the 1st, or a Monday", "2026-01-01"),
+			"cadence":        {Type: huma.TypeString, Enum: []any{"daily", "weekly", "monthly", "quarterly", "half-yearly", "yearly"}, Default: "monthly", Description: "How long cycles are"},
+			"every":          {Type: huma.TypeInteger, Default: 1, Minimum: new(1.0), Description: "How many of the cadence a cycle spans; about ten years at most", Examples: []any{1}},
+			"anchor":         text("Local date or time from which boundaries are counted; left out: the 1st, a Monday or 1 January", "2026-01-01"),
 			"zone":           text("IANA time zone of the boundaries; left out: the reporting zone", "Europe/London"),
 			"grace":          {Type: huma.TypeString, Default: "48h", Description: "How long after its end a cycle stays open, in hours, minutes and seconds; at most 744h", Examples: []any{"48h"}},
 			"group_by":       {Type: huma.TypeString, Enum: []any{"account", "stream"}, Default: "account", Description: "What gets an invoice of its own"},

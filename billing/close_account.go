@@ -76,23 +76,11 @@ func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w
 	if !w.cycles[w.open].Start.Equal(w.from) {
 		return nil, fmt.Errorf("it is closed through %s, which is no boundary of its calendar: %w", w.from.Format(time.RFC3339), ledger.ErrCorrupt)
 	}
-	m, err := measuresOf(run.catalogue, w.terms)
+	r, err := b.rate(ctx, tx, run.catalogue, w)
 	if err != nil {
 		return nil, err
 	}
-	late, err := w.lateBunches(ctx, tx, m)
-	if err != nil {
-		return nil, err
-	}
-	onTime, err := w.onTimeBunches(ctx, tx, m)
-	if err != nil {
-		return nil, err
-	}
-	late, onTime = slices.DeleteFunc(late, bunch.empty), slices.DeleteFunc(onTime, bunch.empty)
-	all := w.draft(m, b.newID, late, onTime)
-	if err := priceDrafts(ctx, tx, v.account, all, w.origins(late), uuid.Nil); err != nil {
-		return nil, err
-	}
+	all, late := r.drafts, r.late
 	queueCycles(out, w, all, run.n)
 	queueIDs(out, v.account, all)
 	if late = slices.DeleteFunc(late, func(g bunch) bool { return g.invoice == uuid.Nil }); len(late) > 0 {
@@ -103,10 +91,35 @@ func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w
 		queueLate(out, w, late, marks, foundByClose, strconv.FormatInt(run.n, 10), nil)
 		queuePins(out, w, late, sqlInsertLatePins)
 	}
-	queuePins(out, w, onTime, sqlInsertPins)
+	queuePins(out, w, r.onTime, sqlInsertPins)
 	queueLines(out, v.account, all)
 	done.count(all, late)
 	return all, nil
+}
+
+// rated is what a window holds and what it comes to.
+type rated struct {
+	late, onTime []bunch // with the invoice of each
+	drafts       []*draft
+}
+
+// rate reads and prices what the window holds. It writes nothing.
+func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, w *window) (rated, error) {
+	m, err := measuresOf(catalogue, w.terms)
+	if err != nil {
+		return rated{}, err
+	}
+	late, err := w.lateBunches(ctx, tx, m)
+	if err != nil {
+		return rated{}, err
+	}
+	onTime, err := w.onTimeBunches(ctx, tx, m)
+	if err != nil {
+		return rated{}, err
+	}
+	r := rated{late: slices.DeleteFunc(late, bunch.empty), onTime: slices.DeleteFunc(onTime, bunch.empty)}
+	r.drafts = w.draft(m, b.newID, r.late, r.onTime)
+	return r, priceDrafts(ctx, tx, w.account, r.drafts, w.origins(r.late), uuid.Nil)
 }
 
 // draft makes the invoices of the window, priced by nothing yet.

@@ -1,0 +1,155 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
+)
+
+// MaxPreview is how many cycles a preview may list.
+const MaxPreview = 1000
+
+// Preview is how an account will be billed, if nothing more happens and its terms stay as they are.
+// Nothing of it is stored.
+type Preview struct {
+	Account string           `json:"account"`
+	AsOf    ledger.Watermark `json:"as_of"`            // the drafts hold what is recorded up to it
+	Closed  *time.Time       `json:"closed,omitempty"` // every cycle that ends by then is closed; absent: none is
+	Cycles  []PreviewCycle   `json:"cycles"`           // from the first that isn't closed, at the earliest the one of now
+	Drafts  []Draft          `json:"drafts"`           // what a close of the cycles that have begun would make of them
+}
+
+// PreviewCycle is a cycle that isn't closed.
+type PreviewCycle struct {
+	Start        time.Time `json:"start"`
+	End          time.Time `json:"end"`
+	Zone         string    `json:"zone"`          // it begins and ends on a local date or time there
+	Terms        int64     `json:"terms"`         // version; 0 is the built-in default
+	ClosableFrom time.Time `json:"closable_from"` // when its grace, and that of those before it, is over
+}
+
+// Draft is an invoice as it would be.
+type Draft struct {
+	CycleStart time.Time `json:"cycle_start"`
+	CycleEnd   time.Time `json:"cycle_end"`
+	Currency   string    `json:"currency"`
+	Stream     string    `json:"stream,omitempty"`
+	Total      Money     `json:"total"`
+	Events     int64     `json:"events"`
+	Pinned     int64     `json:"pinned"`
+	Lines      []Line    `json:"lines"`
+}
+
+// PreviewRequest says what to look ahead at.
+type PreviewRequest struct {
+	Account string
+	// Count is how many cycles are wanted after those that have begun, up to MaxPreview. Those that have
+	// begun and aren't closed are listed in any case, as far as there is room.
+	Count int
+	// AsOf is a watermark or a time, as ledger.AsOf reads it; empty is now.
+	AsOf string
+}
+
+// Preview computes the cycles of an account that aren't closed and the coming ones, and the invoices
+// that a close would write if the cycles that have begun ended now. A watermark before that of the
+// account's last close is ErrConflict: what was billed then is on invoices.
+func (b *Billing) Preview(ctx context.Context, r PreviewRequest) (Preview, error) {
+	if r.Account == "" {
+		return Preview{}, ledger.Invalid("account", "", "must be the name of an account")
+	}
+	if r.Count < 0 || r.Count > MaxPreview {
+		return Preview{}, ledger.Invalid("count", fmt.Sprint(r.Count), fmt.Sprintf("must be a whole number from 0 to %d", MaxPreview))
+	}
+	at, err := b.ledger.AsOf(ctx, r.AsOf)
+	if err != nil {
+		return Preview{}, err
+	}
+	if err := b.DeriveAccounts(ctx, at); err != nil {
+		return Preview{}, err
+	}
+	catalogue, err := b.ledger.Catalogue(ctx)
+	if err != nil {
+		return Preview{}, wrap(err, "preview of %q", r.Account)
+	}
+	var p Preview
+	// One snapshot, so that what a close pins meanwhile is either open or billed, and not both.
+	err = pg.InTxWith(ctx, b.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		p = Preview{Account: r.Account, AsOf: at, Cycles: []PreviewCycle{}, Drafts: []Draft{}}
+		v := &view{account: r.Account, runs: b.knownRuns()}
+		var err error
+		if v.state, err = b.readState(ctx, tx, v.runs, r.Account); err != nil {
+			return err
+		}
+		if err := b.complete(ctx, tx, v, known{}); err != nil {
+			return err
+		}
+		return b.preview(ctx, tx, catalogue, v, r.Count, &p)
+	})
+	return p, wrap(err, "preview of %q", r.Account)
+}
+
+func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, count int, p *Preview) error {
+	if p.AsOf.Position < v.closed.watermark {
+		return fmt.Errorf("it was closed at the later watermark %d: its invoices say what was billed: %w", v.closed.watermark, ledger.ErrConflict)
+	}
+	first, now := v.closed.end, b.now()
+	end := v.cal.Cycle(now).End
+	if first.IsZero() {
+		first = v.cal.Cycle(now).Start
+	} else {
+		p.Closed = &first
+	}
+	if !end.After(first) {
+		end = v.cal.Cycle(first).End
+	}
+	w := newWindow(v, p.AsOf.Position, end)
+	if len(w.cycles) > 0 {
+		if w.from.Before(first) {
+			first = w.from
+		}
+		r, err := b.rate(ctx, tx, catalogue, &w)
+		if err != nil {
+			return err
+		}
+		for _, d := range r.drafts {
+			p.Drafts = append(p.Drafts, d.shown())
+		}
+	}
+	for cy, more := v.cal.Cycle(first), count; len(p.Cycles) < MaxPreview; cy = v.cal.Next(cy) {
+		if !cy.Start.Before(end) {
+			if more--; more < 0 {
+				break
+			}
+		}
+		p.Cycles = append(p.Cycles, PreviewCycle{
+			Start: cy.Start, End: cy.End, Terms: cy.Terms, Zone: v.cal.TermsAt(cy.Start).Zone.String(), ClosableFrom: v.cal.Due(cy),
+		})
+	}
+	return nil
+}
+
+// shown is the draft as others see it.
+func (d *draft) shown() Draft {
+	money := func(l *draftLine) (billed, amount Money) {
+		return Money{Amount: l.billed, Currency: d.currency}, Money{Amount: l.amount, Currency: d.currency}
+	}
+	out := Draft{
+		CycleStart: d.cycle.Start, CycleEnd: d.cycle.End, Currency: d.currency, Stream: d.stream,
+		Total: Money{Amount: d.total, Currency: d.currency}, Events: d.events, Pinned: d.pinned, Lines: make([]Line, len(d.lines)),
+	}
+	for i, l := range d.lines {
+		billed, amount := money(l)
+		out.Lines[i] = Line{
+			Line: i + 1, Charge: l.charge.Name, Terms: l.origin.Terms, Definition: json.RawMessage(l.charge.definition()),
+			OriginStart: l.origin.Start, OriginEnd: l.origin.End, Late: l.late, OriginInvoice: l.first, Events: l.added.Count, Pinned: l.pinned,
+			Added: l.added.Sum, BeforeCounted: l.before.Count, Before: l.before.Sum, Billed: billed, Exact: l.exact, Amount: amount,
+		}
+	}
+	return out
+}
