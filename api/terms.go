@@ -113,17 +113,7 @@ func setTermsDoc() doc {
 	text := func(description, example string) *huma.Schema {
 		return &huma.Schema{Type: huma.TypeString, Description: description, Examples: []any{example}}
 	}
-	charge := &huma.Schema{
-		Type: huma.TypeObject, AdditionalProperties: false,
-		Properties: map[string]*huma.Schema{
-			"name":    text("Unique among the charges; the lines carry it", "sales"),
-			"measure": text("amount, quantity or a declared measure", "amount"),
-			"types":   {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}, Description: "Event types that it selects; without it all"},
-			"model":   {Type: huma.TypeString, Enum: []any{"sum", "percentage"}, Description: "sum: the sum of the measure; percentage: rate percent of it"},
-			"rate":    text("Of percentage: percent, as a decimal", "2.5"),
-		},
-		Required: []string{"name", "measure", "model"},
-	}
+	charge := chargeSchema()
 	schema := &huma.Schema{
 		Type: huma.TypeObject, Title: "Terms", AdditionalProperties: false,
 		Properties: map[string]*huma.Schema{
@@ -141,7 +131,8 @@ func setTermsDoc() doc {
 	}
 	const terms = `{"account":"acme","effective_from":"2026-02-01","cadence":"monthly","anchor":"2026-01-01","zone":"Europe/London","grace":"48h","group_by":"account","charges":[
  {"name":"sales","measure":"amount","types":["order.placed","order.returned"],"model":"sum"},
- {"name":"fee","measure":"amount","model":"percentage","rate":"2.5"}]}`
+ {"name":"card fee","measure":"amount","types":["payment.captured"],"filters":{"scheme":["visa","mastercard"]},"model":"percentage","rate":"1.5","fixed_amount":"0.10"},
+ {"name":"storage","measure":"quantity","types":["storage.used"],"model":"graduated","tiers":[{"up_to":"100","unit_amount":"0.10"},{"unit_amount":"0.08"}]}]}`
 	return doc{
 		id: "set-terms", tag: tagBill, summary: "Record terms",
 		text:  "Terms are only added. A version takes effect at the first boundary of a cycle that isn't before effective_from and isn't closed yet. Terms that are word for word the newest ones are not recorded again.",

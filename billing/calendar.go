@@ -70,6 +70,15 @@ func NewCalendar(history []Terms) (*Calendar, error) {
 	return c, nil
 }
 
+// Charges are those of every version that is or was in force, however often they say the same.
+func (c *Calendar) Charges() []Charge {
+	var charges []Charge
+	for _, s := range c.spans {
+		charges = append(charges, s.terms.Charges...)
+	}
+	return charges
+}
+
 // usable checks what calendar and prices compute with, for terms that didn't
 // come from ParseTerms.
 func (t Terms) usable() error {
@@ -86,7 +95,7 @@ func (t Terms) usable() error {
 		return fmt.Errorf("grace %v isn't between 0 and %v", t.Grace, MaxGrace)
 	}
 	for _, c := range t.Charges {
-		if c.Model != ModelSum && c.Model != ModelPercentage {
+		if !slices.Contains(models, c.Model) {
 			return fmt.Errorf("charge %q has the unknown model %q", c.Name, c.Model)
 		}
 	}

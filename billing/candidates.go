@@ -32,6 +32,7 @@ type window struct {
 	cycles []Cycle
 	open   int // index of the cycle that starts at from
 	terms  []Terms
+	sel    Selection // of the charges of terms
 }
 
 // newWindow is the window from what is closed to end. Without an end there is nothing on time in it.
@@ -100,7 +101,14 @@ const fromEvents = `
         SELECT CASE WHEN (@by_stream::boolean[])[b.cycle] AND e.stream IS NOT NULL
                     THEN replace(replace(` + sourceOf + `, '%', '%25'), '/', '%2F') || '/' || e.stream
                     ELSE '' END AS stream
-    ) s`
+    ) s
+    CROSS JOIN LATERAL (SELECT ` + noMask + ` AS mask) f`
+
+// The groups of events that are billed: events that agree in these are on the same lines.
+const joinBilled = `
+JOIN unnest(@cycles::int[], @currencies::text[], @streams::text[], @types::text[], @masks::text[], @invoices::uuid[])
+     AS g (cycle, currency, stream, type, mask, invoice)
+  ON g.cycle = b.cycle AND g.currency = e.currency AND g.stream = s.stream AND g.type = e.type AND g.mask = f.mask`
 
 const isOnTime = `
     e.account = @account AND e.position <= @watermark
@@ -114,10 +122,46 @@ const isLate = `
 
 // args are the parameters of the queries about the window.
 func (w *window) args() pgx.NamedArgs {
-	return pgx.NamedArgs{
+	args := pgx.NamedArgs{
 		"bounds": w.bounds(), "by_stream": w.byStream(), "account": w.account, "watermark": w.watermark, "from": w.from,
 		"closed_watermark": w.closed.watermark, "closed_taken_at": w.closed.takenAt,
 	}
+	_ = w.sel.Mask(named(args))
+	return args
+}
+
+// named puts the values of a mask among named parameters.
+func named(args pgx.NamedArgs) func(any) string {
+	n := 0
+	return func(value any) string {
+		n++
+		name := fmt.Sprintf("mask_%d", n)
+		args[name] = value
+		if _, list := value.([]string); list {
+			return "@" + name + "::text[]"
+		}
+		return "@" + name + "::text"
+	}
+}
+
+// sql is a query about the window, which has fromEvents in it, with the mask of the window's charges.
+func (w *window) sql(query string) string {
+	return strings.Replace(query, noMask, w.sel.Mask(named(pgx.NamedArgs{})), 1)
+}
+
+// resolve prepares the window to tell which charges select what.
+func (w *window) resolve(catalogue ledger.Catalogue) (err error) {
+	w.sel, err = selectionOf(catalogue, w.terms)
+	return err
+}
+
+// selectionOf is the selection of all charges of some terms.
+func selectionOf(catalogue ledger.Catalogue, terms []Terms) (Selection, error) {
+	var charges []Charge
+	for _, t := range terms {
+		charges = append(charges, t.Charges...)
+	}
+	return NewSelection(catalogue, charges...)
 }
 
 // measures are the columns that the charges of some terms sum. Their names are those of the catalogue,
@@ -128,7 +172,7 @@ func measuresOf(catalogue ledger.Catalogue, terms []Terms) (measures, error) {
 	names := measures{"amount", "quantity"} // always: see bunch.empty
 	for _, t := range terms {
 		for _, c := range t.Charges {
-			if slices.Contains(names, c.Measure) {
+			if c.Sums() == "" || slices.Contains(names, c.Measure) {
 				continue
 			}
 			if column, ok := catalogue.Column(c.Measure); !ok || !column.Measure() {
@@ -156,18 +200,19 @@ type bunch struct {
 	currency string
 	stream   string // empty: of the account's invoice
 	typ      string
-	pinned   int64 // rows
-	events   int64 // of those, the events: not what the ledger made itself
+	mask     string // of the window's selection
+	pinned   int64  // rows
+	events   int64  // of those, the events: not what the ledger made itself
 	sums     []decimal.Decimal
 	invoice  uuid.UUID // set when it is billed; zero: no charge selects the type
 }
 
 // The columns of a bunch, before the sums of the measures.
 const selectBunch = `
-SELECT b.cycle, e.currency, s.stream, e.type, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
+SELECT b.cycle, e.currency, s.stream, e.type, f.mask, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
 
 const groupBunch = `
-GROUP BY 1, 2, 3, 4`
+GROUP BY 1, 2, 3, 4, 5`
 
 // empty reports whether there is nothing to bill: rows that the ledger made and that cancel each other out.
 // Had the events that caused them come in order, there would be none. The amount is among the sums.
@@ -181,12 +226,12 @@ func (w *window) lateBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunc
 	if w.open == 0 {
 		return nil, nil
 	}
-	return queryBunches(ctx, tx, m, selectBunch+m.sums()+" FROM "+fromEvents+" WHERE "+isLate+groupBunch, w.args())
+	return queryBunches(ctx, tx, m, w.sql(selectBunch+m.sums()+" FROM "+fromEvents+" WHERE "+isLate+groupBunch), w.args())
 }
 
 // onTimeBunches adds up what is on time.
 func (w *window) onTimeBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunch, error) {
-	return queryBunches(ctx, tx, m, selectBunch+m.sums()+" FROM "+fromEvents+" WHERE "+isOnTime+groupBunch, w.args())
+	return queryBunches(ctx, tx, m, w.sql(selectBunch+m.sums()+" FROM "+fromEvents+" WHERE "+isOnTime+groupBunch), w.args())
 }
 
 // queryBunches runs a query whose columns are those of a bunch.
@@ -197,7 +242,7 @@ func queryBunches(ctx context.Context, tx pgx.Tx, m measures, sql string, args p
 	}
 	bunches, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) {
 		g := bunch{sums: make([]decimal.Decimal, len(m))}
-		into := []any{&g.cycle, &g.currency, &g.stream, &g.typ, &g.pinned, &g.events}
+		into := []any{&g.cycle, &g.currency, &g.stream, &g.typ, &g.mask, &g.pinned, &g.events}
 		for i := range g.sums {
 			into = append(into, &g.sums[i])
 		}

@@ -109,6 +109,9 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 	if err != nil {
 		return rated{}, err
 	}
+	if err := w.resolve(catalogue); err != nil {
+		return rated{}, err
+	}
 	late, err := w.lateBunches(ctx, tx, m)
 	if err != nil {
 		return rated{}, err
@@ -119,12 +122,15 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 	}
 	r := rated{late: slices.DeleteFunc(late, bunch.empty), onTime: slices.DeleteFunc(onTime, bunch.empty)}
 	r.drafts = w.draft(m, b.newID, r.late, r.onTime)
+	if err := w.readFirst(ctx, tx, r.drafts); err != nil {
+		return rated{}, err
+	}
 	return r, priceDrafts(ctx, tx, w.account, r.drafts, w.origins(r.late), uuid.Nil)
 }
 
 // draft makes the invoices of the window, priced by nothing yet.
 func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch) []*draft {
-	d := newDrafts(m, newID)
+	d := newDrafts(m, w.sel, newID)
 	for _, found := range [][]bunch{onTime, late} {
 		for i := range found {
 			g := &found[i]
@@ -183,26 +189,20 @@ func queueCycles(out *writes, w *window, all []*draft, run int64) {
 const sqlInsertPins = `
 INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
 SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
-FROM ` + fromEvents + `
-JOIN unnest(@cycles::int[], @currencies::text[], @streams::text[], @types::text[], @invoices::uuid[])
-     AS g (cycle, currency, stream, type, invoice)
-  ON g.cycle = b.cycle AND g.currency = e.currency AND g.stream = s.stream AND g.type = e.type
+FROM ` + fromEvents + joinBilled + `
 WHERE ` + isOnTime
 
 const sqlInsertLatePins = `
 INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
 SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
-FROM ` + fromEvents + `
-JOIN unnest(@cycles::int[], @currencies::text[], @streams::text[], @types::text[], @invoices::uuid[])
-     AS g (cycle, currency, stream, type, invoice)
-  ON g.cycle = b.cycle AND g.currency = e.currency AND g.stream = s.stream AND g.type = e.type
+FROM ` + fromEvents + joinBilled + `
 WHERE ` + isLate
 
 // queuePins queues the pins of bunches, by the same selection of events that added them up, and holds
 // their number against it (invariant 6).
 func queuePins(out *writes, w *window, found []bunch, sql string) {
 	var cycles []int
-	var currencies, streams, types []string
+	var currencies, streams, types, masks []string
 	var invoices []uuid.UUID
 	var want int64
 	for _, g := range found {
@@ -210,20 +210,21 @@ func queuePins(out *writes, w *window, found []bunch, sql string) {
 			continue
 		}
 		cycles, currencies, streams = append(cycles, g.cycle+1), append(currencies, g.currency), append(streams, g.stream)
-		types, invoices = append(types, g.typ), append(invoices, g.invoice)
+		types, masks, invoices = append(types, g.typ), append(masks, g.mask), append(invoices, g.invoice)
 		want += g.pinned
 	}
 	if want == 0 {
 		return
 	}
 	args := w.args()
-	args["cycles"], args["currencies"], args["streams"], args["types"], args["invoices"] = cycles, currencies, streams, types, invoices
+	args["cycles"], args["currencies"], args["streams"], args["types"] = cycles, currencies, streams, types
+	args["masks"], args["invoices"] = masks, invoices
 	out.exec(func(pinned int64) error {
 		if pinned != want {
 			return fmt.Errorf("%d rows were pinned, but %d were added up: %w", pinned, want, ledger.ErrCorrupt)
 		}
 		return nil
-	}, sql, args)
+	}, w.sql(sql), args)
 }
 
 const sqlInsertClose = `

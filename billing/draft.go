@@ -41,12 +41,15 @@ type draftLine struct {
 	billed decimal.Decimal
 	exact  decimal.Decimal
 	amount decimal.Decimal
+
+	calculation Calculation // of before and added together
 }
 
 // drafts are built from bunches. An event is on the line of every charge that selects it, and is
 // pinned once; one that no charge selects is left alone.
 type drafts struct {
 	m     measures
+	sel   Selection
 	newID func() uuid.UUID
 	by    map[draftKey]*draft
 	line  map[lineKey]*draftLine
@@ -63,14 +66,14 @@ type lineKey struct {
 	charge  string
 }
 
-func newDrafts(m measures, newID func() uuid.UUID) *drafts {
-	return &drafts{m: m, newID: newID, by: map[draftKey]*draft{}, line: map[lineKey]*draftLine{}}
+func newDrafts(m measures, sel Selection, newID func() uuid.UUID) *drafts {
+	return &drafts{m: m, sel: sel, newID: newID, by: map[draftKey]*draft{}, line: map[lineKey]*draftLine{}}
 }
 
 // add puts a bunch on the invoice of the cycle target, by the terms of the cycle that it happened in.
 func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 	for rank, c := range terms.Charges {
-		if !c.Selects(g.typ) {
+		if !d.sel.Selects(c, g.typ, g.currency, g.mask) {
 			continue
 		}
 		invoice := d.invoice(draftKey{target.Start, g.currency, g.stream}, target)
@@ -87,7 +90,7 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 			invoice.lines = append(invoice.lines, l)
 		}
 		l.pinned += g.pinned
-		l.added = l.added.Add(Inputs{Sum: g.sums[slices.Index(d.m, c.Measure)], Count: g.events})
+		l.added = c.Add(l.added, d.m.added(c, g))
 	}
 }
 
@@ -127,12 +130,14 @@ type priorKey struct {
 
 // prior is what live lines hold and billed.
 type prior struct {
-	inputs Inputs
-	billed decimal.Decimal
+	inputs   Inputs // First in any order
+	billed   decimal.Decimal
+	invoices []uuid.UUID
 }
 
 const sqlPrior = `
-SELECT l.origin_start, l.charge, i.currency, COALESCE(i.stream, ''), sum(l.added), sum(l.events)::bigint, sum(l.amount)
+SELECT l.origin_start, l.charge, i.currency, COALESCE(i.stream, ''), sum(l.added), sum(l.events)::bigint, sum(l.amount),
+       jsonb_agg(l.first) FILTER (WHERE l.first IS NOT NULL), array_agg(l.invoice_id)
 FROM billing.invoice_lines l
 JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
 WHERE l.account = $1 AND l.origin_start = ANY($2) AND l.invoice_id <> $3
@@ -150,7 +155,7 @@ ORDER BY l.origin_start, i.currency, COALESCE(i.stream, ''), v.invoice_id IS NOT
 
 // priceDrafts prices every line. Only lines of cycles in again can have something billed before; those
 // are re-rated against all live lines of the account but those of the invoice except.
-func priceDrafts(ctx context.Context, tx pgx.Tx, account string, all []*draft, again []time.Time, except uuid.UUID) error {
+func priceDrafts(ctx context.Context, tx pgx.Tx, account string, sel Selection, all []*draft, again []time.Time, except uuid.UUID) error {
 	priors, firsts := map[priorKey]prior{}, map[draftKey]uuid.UUID{}
 	if len(again) > 0 {
 		var err error
@@ -161,8 +166,15 @@ func priceDrafts(ctx context.Context, tx pgx.Tx, account string, all []*draft, a
 	for _, v := range all {
 		for _, l := range v.lines {
 			p := priors[priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}]
-			l.before, l.billed = p.inputs, p.billed
-			l.exact, l.amount = LineAmount(l.charge, v.currency, l.before, l.added, l.billed)
+			l.before, l.billed = l.charge.Add(p.inputs, Inputs{}), p.billed
+			if min(l.charge.FreeEvents, l.before.Count) > int64(len(l.before.First)) {
+				// The charge leaves more events free than it did when those lines were priced.
+				var err error
+				if l.before.First, err = sel.FirstPinnedTx(ctx, tx, l.charge, account, l.origin.Start, p.invoices...); err != nil {
+					return err
+				}
+			}
+			l.price(v.currency)
 			v.total = v.total.Add(l.amount)
 			if id, ok := firsts[draftKey{l.origin.Start, v.currency, v.stream}]; ok && l.late {
 				l.first = &id
@@ -172,15 +184,23 @@ func priceDrafts(ctx context.Context, tx pgx.Tx, account string, all []*draft, a
 	return nil
 }
 
+// price prices the line.
+func (l *draftLine) price(code string) {
+	l.exact, l.amount = LineAmount(l.charge, code, l.before, l.added, l.billed)
+	l.calculation = l.charge.Calculate(l.charge.Add(l.before, l.added))
+}
+
 func readPriors(ctx context.Context, tx pgx.Tx, account string, origins []time.Time, except uuid.UUID) (map[priorKey]prior, map[draftKey]uuid.UUID, error) {
 	priors, firsts := map[priorKey]prior{}, map[draftKey]uuid.UUID{}
 	var reads writes
 	reads.query(func(rows pgx.Rows) error {
 		var k priorKey
 		var p prior
-		_, err := pgx.ForEachRow(rows, []any{&k.origin, &k.charge, &k.currency, &k.stream, &p.inputs.Sum, &p.inputs.Count, &p.billed}, func() error {
-			k.origin = k.origin.UTC()
+		var first [][]FirstEvent
+		_, err := pgx.ForEachRow(rows, []any{&k.origin, &k.charge, &k.currency, &k.stream, &p.inputs.Sum, &p.inputs.Count, &p.billed, &first, &p.invoices}, func() error {
+			k.origin, p.inputs.First = k.origin.UTC(), slices.Concat(first...)
 			priors[k] = p
+			first, p.invoices = nil, nil
 			return nil
 		})
 		return err
@@ -201,28 +221,17 @@ func readPriors(ctx context.Context, tx pgx.Tx, account string, origins []time.T
 	return priors, firsts, nil
 }
 
-// definition is the charge as a line keeps it.
-func (c Charge) definition() string {
-	out := chargeJSON{Name: c.Name, Measure: c.Measure, Types: c.Types, Model: c.Model}
-	if c.Model == ModelPercentage {
-		out.Rate = c.Rate.String()
-	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		panic("billing: a charge can't be written as JSON: " + err.Error()) // strings only: impossible
-	}
-	return string(b)
-}
-
 const sqlInsertLines = `
 INSERT INTO billing.invoice_lines (account, invoice_id, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-                                   pinned, events, added, before_counted, before, billed, exact, amount)
+                                   pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount)
 SELECT $1, u.invoice, u.line, u.charge, u.terms, u.definition::jsonb, u.origin_start, u.origin_end, u.late, u.origin_invoice,
-       u.pinned, u.events, u.added::numeric, u.before_counted, u.before::numeric, u.billed::numeric, u.exact::numeric, u.amount::numeric
+       u.pinned, u.events, u.added::numeric, u.first::jsonb, u.before_counted, u.before::numeric, u.before_first::jsonb, u.billed::numeric,
+       u.calculation::jsonb, u.exact::numeric, u.amount::numeric
 FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::uuid[],
-            $11::bigint[], $12::bigint[], $13::text[], $14::bigint[], $15::text[], $16::text[], $17::text[], $18::text[])
+            $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::text[],
+            $20::text[], $21::text[])
      AS u (invoice, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-           pinned, events, added, before_counted, before, billed, exact, amount)`
+           pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount)`
 
 // The drawing of positions is the last thing that its transaction does: from then on until the commit
 // it keeps the next watermark waiting. The total is what the database finds on the lines.
@@ -267,7 +276,7 @@ func queueLines(out *writes, account string, all []*draft) {
 			}
 		}
 		out.exec(nil, sqlInsertLines, account, c.invoice, c.line, c.charge, c.terms, c.definition, c.originStart, c.originEnd, c.late, c.first,
-			c.pinned, c.events, c.added, c.beforeCounted, c.before, c.billed, c.exact, c.amount)
+			c.pinned, c.events, c.added, c.firstAdded, c.beforeCounted, c.before, c.firstBefore, c.billed, c.calculation, c.exact, c.amount)
 	}
 }
 
@@ -282,6 +291,8 @@ type lineColumns struct {
 	first                                []*uuid.UUID
 	pinned, events, beforeCounted        []int64
 	added, before, billed, exact, amount []string
+	firstAdded, firstBefore              []*string
+	calculation                          []string
 }
 
 func (c *lineColumns) add(v *draft, number int, l *draftLine) {
@@ -300,8 +311,32 @@ func (c *lineColumns) add(v *draft, number int, l *draftLine) {
 	c.added = append(c.added, l.added.Sum.String())
 	c.before = append(c.before, l.before.Sum.String())
 	c.billed = append(c.billed, l.billed.String())
+	c.firstAdded = append(c.firstAdded, firstJSON(l.added.First))
+	c.firstBefore = append(c.firstBefore, firstJSON(l.before.First))
+	c.calculation = append(c.calculation, l.calculation.json())
 	c.exact = append(c.exact, l.exact.String())
 	c.amount = append(c.amount, l.amount.String())
+}
+
+// firstJSON is how a line keeps first events; nil for none.
+func firstJSON(first []FirstEvent) *string {
+	if len(first) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(first)
+	if err != nil {
+		panic("billing: first events can't be written as JSON: " + err.Error()) // texts, times and decimals: impossible
+	}
+	return ptr(string(b))
+}
+
+// json is how a line keeps the calculation.
+func (k Calculation) json() string {
+	b, err := json.Marshal(k)
+	if err != nil {
+		panic("billing: a calculation can't be written as JSON: " + err.Error()) // decimals and small numbers only: impossible
+	}
+	return string(b)
 }
 
 // queueInvoices queues the invoices, last of all, and holds their totals against the drafts.

@@ -64,12 +64,20 @@ type Line struct {
 	OriginInvoice *uuid.UUID      `json:"origin_invoice,omitempty"`
 	Events        int64           `json:"events"`
 	Pinned        int64           `json:"pinned"` // rows: the events, and what the ledger made because of events
-	Added         decimal.Decimal `json:"added"`  // the sum of the measure over them
+	Added         decimal.Decimal `json:"added"`  // the sum of the measure over them; 0 where only events are counted
+	First         []FirstEvent    `json:"first,omitempty"`
 	BeforeCounted int64           `json:"before_counted"`
 	Before        decimal.Decimal `json:"before"` // what other lines of the charge and cycle held
-	Billed        Money           `json:"billed"` // and billed
+	BeforeFirst   []FirstEvent    `json:"before_first,omitempty"`
+	Billed        Money           `json:"billed"`      // and billed
+	Calculation   Calculation     `json:"calculation"` // of the exact price of before and added together
 	Exact         decimal.Decimal `json:"exact"`
 	Amount        Money           `json:"amount"`
+}
+
+// Inputs are what the line is computed from: the inputs that earlier lines held, and those that it adds.
+func (l Line) Inputs() (before, added Inputs) {
+	return Inputs{Sum: l.Before, Count: l.BeforeCounted, First: l.BeforeFirst}, Inputs{Sum: l.Added, Count: l.Events, First: l.First}
 }
 
 // InvoiceQuery says which invoices to list; a field that is zero is no condition.
@@ -248,7 +256,7 @@ func find(ctx context.Context, q querier, idOrNumber string) (Invoice, error) {
 
 const sqlLines = `
 SELECT l.line, l.charge, l.terms, l.definition, l.origin_start, l.origin_end, l.late, l.origin_invoice,
-       l.events, l.pinned, l.added, l.before_counted, l.before, l.billed, l.exact, l.amount
+       l.events, l.pinned, l.added, l.first, l.before_counted, l.before, l.before_first, l.billed, l.calculation, l.exact, l.amount
 FROM billing.invoice_lines l
 WHERE l.account = $1 AND l.invoice_id = $2
 ORDER BY l.line`
@@ -266,7 +274,7 @@ func (b *Billing) Show(ctx context.Context, idOrNumber string) (Invoice, error) 
 	v.Lines, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Line, error) {
 		l := Line{Billed: Money{Currency: v.Currency}, Amount: Money{Currency: v.Currency}}
 		err := row.Scan(&l.Line, &l.Charge, &l.Terms, &l.Definition, &l.OriginStart, &l.OriginEnd, &l.Late, &l.OriginInvoice,
-			&l.Events, &l.Pinned, &l.Added, &l.BeforeCounted, &l.Before, &l.Billed.Amount, &l.Exact, &l.Amount.Amount)
+			&l.Events, &l.Pinned, &l.Added, &l.First, &l.BeforeCounted, &l.Before, &l.BeforeFirst, &l.Billed.Amount, &l.Calculation, &l.Exact, &l.Amount.Amount)
 		l.OriginStart, l.OriginEnd = l.OriginStart.UTC(), l.OriginEnd.UTC()
 		return l, err
 	})

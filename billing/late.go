@@ -55,13 +55,17 @@ func closedWatermarks(ctx context.Context, tx pgx.Tx, v *view, w *window) ([]int
 	return marks, nil
 }
 
+// The groups of events that some charge selects.
+const joinSelected = `
+JOIN unnest(@cycles::int[], @currencies::text[], @types::text[], @masks::text[]) AS g (cycle, currency, type, mask)
+  ON g.cycle = b.cycle AND g.currency = e.currency AND g.type = e.type AND g.mask = f.mask`
+
 // What was noted before stays as it was.
 const sqlInsertLate = `
 INSERT INTO billing.late_events (account, position, recorded_at, origin_start, origin_end, closed_watermark, target_start, found_by, run)
 SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], (@bounds::timestamptz[])[b.cycle + 1],
        (@marks::bigint[])[b.cycle], @from, @found_by, @run
-FROM ` + fromEvents + `
-JOIN unnest(@cycles::int[], @types::text[]) AS g (cycle, type) ON g.cycle = b.cycle AND g.type = e.type
+FROM ` + fromEvents + joinSelected + `
 WHERE ` + isLate + `
 ON CONFLICT (account, position) DO NOTHING`
 
@@ -70,38 +74,37 @@ ON CONFLICT (account, position) DO NOTHING`
 func queueLate(out *writes, w *window, late []bunch, marks []int64, foundBy, run string, then func(noted int64) error) {
 	args := w.argsFor(late)
 	args["marks"], args["found_by"], args["run"] = marks, foundBy, run
-	out.exec(then, sqlInsertLate, args)
+	out.exec(then, w.sql(sqlInsertLate), args)
 }
 
-// argsFor are the window's parameters with the cycles and types that are billed of some bunches.
+// argsFor are the window's parameters with what is billed of some bunches.
 func (w *window) argsFor(found []bunch) pgx.NamedArgs {
-	type pair struct {
-		cycle int
-		typ   string
+	type group struct {
+		cycle               int
+		currency, typ, mask string
 	}
-	seen := map[pair]bool{}
+	seen := map[group]bool{}
 	var cycles []int
-	var types []string
+	var currencies, types, masks []string
 	for _, g := range found {
-		if p := (pair{g.cycle, g.typ}); w.bills(g) && !seen[p] {
-			seen[p] = true
-			cycles, types = append(cycles, g.cycle+1), append(types, g.typ)
+		if k := (group{g.cycle, g.currency, g.typ, g.mask}); w.bills(g) && !seen[k] {
+			seen[k] = true
+			cycles, currencies, types, masks = append(cycles, g.cycle+1), append(currencies, g.currency), append(types, g.typ), append(masks, g.mask)
 		}
 	}
 	args := w.args()
-	args["cycles"], args["types"] = cycles, types
+	args["cycles"], args["currencies"], args["types"], args["masks"] = cycles, currencies, types, masks
 	return args
 }
 
 // bills reports whether some charge of the terms of its cycle selects the bunch.
 func (w *window) bills(g bunch) bool {
-	return slices.ContainsFunc(w.terms[g.cycle].Charges, func(c Charge) bool { return c.Selects(g.typ) })
+	return slices.ContainsFunc(w.terms[g.cycle].Charges, func(c Charge) bool { return w.sel.Selects(c, g.typ, g.currency, g.mask) })
 }
 
 const sqlCountLate = `
 SELECT count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment')), count(*), COALESCE(max(e.position), 0)
-FROM ` + fromEvents + `
-JOIN unnest(@cycles::int[], @types::text[]) AS g (cycle, type) ON g.cycle = b.cycle AND g.type = e.type
+FROM ` + fromEvents + joinSelected + `
 WHERE ` + isLate + `
   AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = e.account AND n.position = e.position)`
 
@@ -109,7 +112,7 @@ WHERE ` + isLate + `
 // invoice, and not assigned to a cycle yet. newest is the last position among them.
 func (b *Billing) LateCandidates(ctx context.Context, account string, at ledger.Watermark) (late, newest int64, err error) {
 	err = b.withLate(ctx, account, at, func(tx pgx.Tx, _ *view, w *window, found []bunch) error {
-		return tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late, nil, &newest)
+		return tx.QueryRow(ctx, w.sql(sqlCountLate), w.argsFor(found)).Scan(&late, nil, &newest)
 	})
 	return late, newest, wrap(err, "late events of %q", account)
 }
@@ -128,7 +131,7 @@ func (b *Billing) Heal(ctx context.Context, account string, at ledger.Watermark,
 			return err
 		}
 		var rows int64
-		if err := tx.QueryRow(ctx, sqlCountLate, w.argsFor(found)).Scan(&late, &rows, nil); err != nil || rows == 0 {
+		if err := tx.QueryRow(ctx, w.sql(sqlCountLate), w.argsFor(found)).Scan(&late, &rows, nil); err != nil || rows == 0 {
 			return err
 		}
 		var out writes
@@ -150,6 +153,10 @@ func (b *Billing) withLate(ctx context.Context, account string, at ledger.Waterm
 	if err := b.DeriveAccounts(ctx, at); err != nil {
 		return err
 	}
+	catalogue, err := b.ledger.Catalogue(ctx)
+	if err != nil {
+		return err
+	}
 	return pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
 		v, err := b.hold(ctx, tx, account, known{})
 		if err != nil {
@@ -159,6 +166,9 @@ func (b *Billing) withLate(ctx context.Context, account string, at ledger.Waterm
 			return nil
 		}
 		w := newWindow(v, at.Position, v.cal.Cycle(v.closed.end).End)
+		if err := w.resolve(catalogue); err != nil {
+			return err
+		}
 		found, err := w.lateBunches(ctx, tx, nil)
 		if err != nil {
 			return err

@@ -182,7 +182,7 @@ WHERE p.account = $1 AND p.position = $2 AND p.live`
 		cy := cal.Cycle(e.OccurredAt)
 		billable := false
 		for _, c := range cal.TermsAt(cy.Start).Charges {
-			billable = billable || c.Selects(e.Type)
+			billable = billable || c.SelectsType(e.Type)
 		}
 		var origin, on time.Time
 		var stream string

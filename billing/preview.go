@@ -148,7 +148,8 @@ func (d *draft) shown() Draft {
 		out.Lines[i] = Line{
 			Line: i + 1, Charge: l.charge.Name, Terms: l.origin.Terms, Definition: json.RawMessage(l.charge.definition()),
 			OriginStart: l.origin.Start, OriginEnd: l.origin.End, Late: l.late, OriginInvoice: l.first, Events: l.added.Count, Pinned: l.pinned,
-			Added: l.added.Sum, BeforeCounted: l.before.Count, Before: l.before.Sum, Billed: billed, Exact: l.exact, Amount: amount,
+			Added: l.added.Sum, First: l.added.First, BeforeCounted: l.before.Count, Before: l.before.Sum, BeforeFirst: l.before.First,
+			Billed: billed, Calculation: l.calculation, Exact: l.exact, Amount: amount,
 		}
 	}
 	return out

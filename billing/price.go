@@ -1,70 +1,220 @@
 package billing
 
 import (
-	"slices"
-
 	"github.com/shopspring/decimal"
+
+	"deltaledger/ledger/currency"
 )
 
-// Model is how a charge turns its inputs into a price.
-type Model string
-
-const (
-	// ModelSum bills the sum of the measure itself.
-	ModelSum Model = "sum"
-	// ModelPercentage bills Rate percent of the sum of the measure.
-	ModelPercentage Model = "percentage"
-)
-
-// Charge is one thing that the terms bill: a measure of some events, priced by
-// a model. An event is on the line of every charge that selects it.
-type Charge struct {
-	// Name is how lines and reports call the charge. It is unique in its terms.
-	Name string
-	// Measure is the numeric column that is summed: amount, quantity or a
-	// declared measure.
-	Measure string
-	// Types are the event types that the charge selects. Empty means all.
-	Types []string
-	// Model says how the sum becomes a price.
-	Model Model
-	// Rate is in percent for ModelPercentage: 1.5 is 1.5 %. ModelSum doesn't
-	// use it.
-	Rate decimal.Decimal
+// Calculation is how a charge came to the exact price of some inputs. What has
+// no part in it is left out of its JSON.
+type Calculation struct {
+	// Quantity is what the model prices: the sum of the measure, or how many
+	// events there are.
+	Quantity decimal.Decimal `json:"quantity"`
+	// Events is how many events there are.
+	Events int64 `json:"events"`
+	// FreeUnits are how many units of the quantity cost nothing.
+	FreeUnits *decimal.Decimal `json:"free_units,omitempty"`
+	// FreeEvents is how many events are free, and FreeAmount what of the quantity.
+	FreeEvents *int64           `json:"free_events,omitempty"`
+	FreeAmount *decimal.Decimal `json:"free_amount,omitempty"`
+	// OfRate is what the rate makes of the quantity, OfFixed what the fixed amounts
+	// of the events add, where there are both.
+	OfRate  *decimal.Decimal `json:"of_rate,omitempty"`
+	OfFixed *decimal.Decimal `json:"of_fixed,omitempty"`
+	// Tiers are those that were hit.
+	Tiers []TierHit `json:"tiers,omitempty"`
+	// Packages is how many were begun.
+	Packages *decimal.Decimal `json:"packages,omitempty"`
+	// ModelPrice is the price by the model alone.
+	ModelPrice decimal.Decimal `json:"model_price"`
+	// Discounts are what each discount took off.
+	Discounts []decimal.Decimal `json:"discounts,omitempty"`
+	// Raised is what the minimum added, Capped what the maximum took off.
+	Raised *decimal.Decimal `json:"raised,omitempty"`
+	Capped *decimal.Decimal `json:"capped,omitempty"`
+	// Price is the exact price, not rounded.
+	Price decimal.Decimal `json:"price"`
 }
 
-// Selects reports whether the charge bills events of the type.
-func (c Charge) Selects(eventType string) bool {
-	return len(c.Types) == 0 || slices.Contains(c.Types, eventType)
-}
-
-// Inputs are the additive inputs of a line: all that a price depends on, and of
-// a kind that the inputs of two sets of events add up to those of both. A line
-// stores its inputs, so that a later re-rating reads only the late events.
-type Inputs struct {
-	// Sum is the sum of the charge's measure over the events.
-	Sum decimal.Decimal
-	// Count is how many events there are. Rows that the ledger made itself to
-	// keep sums right count as none.
-	Count int64
-}
-
-// Add returns the inputs of both sets of events together.
-func (in Inputs) Add(more Inputs) Inputs {
-	return Inputs{Sum: in.Sum.Add(more.Sum), Count: in.Count + more.Count}
+// TierHit is what a tier priced.
+type TierHit struct {
+	Tier   int             `json:"tier"` // counted from 1
+	Units  decimal.Decimal `json:"units"`
+	Amount decimal.Decimal `json:"amount"` // with its flat amount
 }
 
 // Price returns the exact price of the inputs, not rounded. A model that isn't
 // one of the constants has the price zero; terms with one are refused by
 // ParseTerms and NewCalendar.
-func (c Charge) Price(in Inputs) decimal.Decimal {
-	switch c.Model {
-	case ModelSum:
-		return in.Sum
-	case ModelPercentage:
-		return in.Sum.Mul(c.Rate).Shift(-2)
+func (c Charge) Price(in Inputs) decimal.Decimal { return c.Calculate(in).Price }
+
+// Calculate returns the exact price of the inputs, and how it comes about: the
+// price by the model of what isn't free, less the discounts, raised to the
+// minimum or cut to the maximum.
+func (c Charge) Calculate(in Inputs) Calculation {
+	k := Calculation{Quantity: in.Sum, Events: in.Count}
+	if c.Measure == MeasureCount {
+		k.Quantity = decimal.NewFromInt(in.Count)
 	}
-	return decimal.Zero
+	switch {
+	case c.Model == ModelSum:
+		k.ModelPrice = k.Quantity
+	case c.Model == ModelPercentage:
+		c.percentage(&k, in.First)
+	case c.Model.pricesUnits():
+		c.units(&k)
+	}
+	k.Price = k.ModelPrice
+	for _, d := range c.Discounts {
+		off := d.of(k.Price)
+		k.Discounts, k.Price = append(k.Discounts, off), k.Price.Sub(off)
+	}
+	if c.Minimum != nil && k.Price.LessThan(*c.Minimum) {
+		k.Raised, k.Price = ptr(c.Minimum.Sub(k.Price)), *c.Minimum
+	}
+	if c.Maximum != nil && k.Price.GreaterThan(*c.Maximum) {
+		k.Capped, k.Price = ptr(k.Price.Sub(*c.Maximum)), *c.Maximum
+	}
+	return k
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// of is what the discount takes off a price.
+func (d Discount) of(price decimal.Decimal) decimal.Decimal {
+	if !d.Percentage.IsZero() {
+		return price.Mul(d.Percentage).Shift(-2)
+	}
+	return decimal.Max(decimal.Zero, decimal.Min(d.Amount, price))
+}
+
+// percentage prices what isn't free by the rate, and each event that isn't free
+// by the fixed amount.
+func (c Charge) percentage(k *Calculation, first []FirstEvent) {
+	base, events := k.Quantity, k.Events
+	if c.FreeEvents > 0 || !c.FreeAmount.IsZero() {
+		amount, count := c.free(k.Quantity, first)
+		base, events = base.Sub(amount), events-count
+		k.FreeAmount, k.FreeEvents = &amount, &count
+	}
+	k.ModelPrice = base.Mul(c.Rate).Shift(-2)
+	if !c.FixedAmount.IsZero() {
+		k.OfRate, k.OfFixed = ptr(k.ModelPrice), ptr(c.FixedAmount.Mul(decimal.NewFromInt(events)))
+		k.ModelPrice = k.OfRate.Add(*k.OfFixed)
+	}
+}
+
+// free is what a percentage leaves free. Without FreeEvents it is the sum up to
+// FreeAmount. With them it is the first events: of the one whose amount passes
+// FreeAmount only what fits into it, and that one pays the fixed amount.
+func (c Charge) free(sum decimal.Decimal, first []FirstEvent) (amount decimal.Decimal, events int64) {
+	if c.FreeEvents == 0 {
+		return decimal.Max(decimal.Zero, decimal.Min(sum, c.FreeAmount)), 0
+	}
+	for _, e := range first {
+		with := amount.Add(e.Value)
+		if !c.FreeAmount.IsZero() && with.GreaterThan(c.FreeAmount) {
+			return c.FreeAmount, events
+		}
+		amount, events = with, events+1
+	}
+	return amount, events
+}
+
+// units prices the quantity less the free units. A quantity below zero uses
+// none: it is what came back, and is priced like the first units.
+func (c Charge) units(k *Calculation) {
+	left := k.Quantity
+	if !c.FreeUnits.IsZero() {
+		k.FreeUnits = ptr(decimal.Max(decimal.Zero, decimal.Min(left, c.FreeUnits)))
+		left = left.Sub(*k.FreeUnits)
+	}
+	switch c.Model {
+	case ModelGraduated:
+		k.Tiers = c.graduated(left)
+	case ModelVolume:
+		k.Tiers = c.volume(left)
+	case ModelPackage:
+		begun := packages(left, c.PackageSize)
+		k.Packages, k.ModelPrice = &begun, begun.Mul(c.PackageAmount)
+	default:
+		k.ModelPrice = left.Mul(c.UnitAmount)
+	}
+	for _, hit := range k.Tiers {
+		k.ModelPrice = k.ModelPrice.Add(hit.Amount)
+	}
+}
+
+// graduated splits a quantity among the tiers. A tier's flat amount is due as
+// soon as the quantity reaches into it. The first tier goes on below zero.
+func (c Charge) graduated(quantity decimal.Decimal) []TierHit {
+	var hits []TierHit
+	from := decimal.Zero
+	for i, t := range c.Tiers {
+		if i > 0 && !quantity.GreaterThan(from) {
+			break
+		}
+		units := quantity.Sub(from)
+		if t.UpTo != nil && quantity.GreaterThan(*t.UpTo) {
+			units = t.UpTo.Sub(from)
+		}
+		amount := units.Mul(t.UnitAmount)
+		if units.IsPositive() {
+			amount = amount.Add(t.FlatAmount)
+		}
+		if !units.IsZero() {
+			hits = append(hits, TierHit{Tier: i + 1, Units: units, Amount: amount})
+		}
+		if t.UpTo == nil {
+			break
+		}
+		from = *t.UpTo
+	}
+	return hits
+}
+
+// volume finds the one tier of a quantity. Its flat amount is always due; a
+// quantity of zero or below is in the first tier.
+func (c Charge) volume(quantity decimal.Decimal) []TierHit {
+	for i, t := range c.Tiers {
+		if t.UpTo == nil || !quantity.GreaterThan(*t.UpTo) {
+			return []TierHit{{Tier: i + 1, Units: quantity, Amount: quantity.Mul(t.UnitAmount).Add(t.FlatAmount)}}
+		}
+	}
+	return nil
+}
+
+// packages is how many packages of the size a quantity begins; none for zero or
+// less. Computed on whole numbers, so that no digit of a quotient is lost.
+func packages(quantity, size decimal.Decimal) decimal.Decimal {
+	if !quantity.IsPositive() || !size.IsPositive() {
+		return decimal.Zero
+	}
+	whole, rest := quantity.QuoRem(size, 0)
+	if rest.IsPositive() {
+		whole = whole.Add(decimal.NewFromInt(1))
+	}
+	return whole
+}
+
+// Round rounds an amount as the lines of the charge are: to RoundingDigits or
+// the digits of the currency, halves away from zero.
+func (c Charge) Round(x decimal.Decimal, code string) decimal.Decimal {
+	if c.RoundingDigits != nil {
+		return x.Round(*c.RoundingDigits)
+	}
+	return Round(x, code)
+}
+
+// digits are to how many digits the charge's lines are rounded; false: not at all.
+func (c Charge) digits(code string) (int32, bool) {
+	if c.RoundingDigits != nil {
+		return *c.RoundingDigits, true
+	}
+	digits, ok := currency.Digits(code)
+	return int32(digits), ok
 }
 
 // LineAmount prices the line of a charge for one original cycle. before are the
@@ -77,6 +227,10 @@ func (c Charge) Price(in Inputs) decimal.Decimal {
 // the lines of a cycle always add up to the rounded price of the whole, in
 // however many steps its events came.
 func LineAmount(c Charge, code string, before, added Inputs, billed decimal.Decimal) (exact, amount decimal.Decimal) {
-	whole := c.Price(before.Add(added))
-	return whole.Sub(c.Price(before)), Round(whole, code).Sub(billed)
+	whole := c.Price(c.Add(before, added))
+	exact = whole
+	if !before.none() || !billed.IsZero() { // nothing costs nothing, not the minimum
+		exact = whole.Sub(c.Price(before))
+	}
+	return exact, c.Round(whole, code).Sub(billed)
 }

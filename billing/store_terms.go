@@ -203,6 +203,14 @@ func (b *Billing) checkMeasures(ctx context.Context, t Terms) error {
 	}
 	var problems []Problem
 	for i, c := range t.Charges {
+		for _, f := range c.Filters {
+			if rule := filterable(catalogue, f.Dimension); rule != "" {
+				problems = append(problems, Problem{Field: "charges[" + strconv.Itoa(i) + "].filters." + f.Dimension, Rule: rule})
+			}
+		}
+		if c.Sums() == "" {
+			continue
+		}
 		if column, ok := catalogue.Column(c.Measure); !ok || !column.Measure() {
 			problems = append(problems, Problem{
 				Field: "charges[" + strconv.Itoa(i) + "].measure", Value: c.Measure,

@@ -175,14 +175,6 @@ type termsJSON struct {
 	Charges       []chargeJSON `json:"charges"`
 }
 
-type chargeJSON struct {
-	Name    string   `json:"name"`
-	Measure string   `json:"measure"`
-	Types   []string `json:"types,omitempty"`
-	Model   Model    `json:"model"`
-	Rate    string   `json:"rate,omitempty"`
-}
-
 // JSON returns the terms in canonical JSON: fixed order of keys, no spaces, and
 // everything spelled out that ParseTerms would otherwise take from a default or
 // from the ledger. ParseTerms reads it back into the same terms, but for
@@ -199,10 +191,7 @@ func (t Terms) JSON() []byte {
 		out.EffectiveFrom = t.effectiveText()
 	}
 	for i, c := range t.Charges {
-		out.Charges[i] = chargeJSON{Name: c.Name, Measure: c.Measure, Types: c.Types, Model: c.Model}
-		if c.Model == ModelPercentage {
-			out.Charges[i].Rate = c.Rate.String()
-		}
+		out.Charges[i] = c.json()
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

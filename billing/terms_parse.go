@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	// Links in a copy, so that zones are found even where the system has no time zone data.
 	_ "time/tzdata"
@@ -182,92 +181,6 @@ func parseGrace(s string) (time.Duration, error) {
 		return 0, rule
 	}
 	return d, nil
-}
-
-func (p *termsParser) charges(f fields) []Charge {
-	list, ok := f.list("charges")
-	if !ok {
-		return nil
-	}
-	if len(list) == 0 || len(list) > MaxCharges {
-		p.refuse("charges", "", "must be 1 to %d charges, not %d", MaxCharges, len(list))
-	}
-	charges, names := make([]Charge, 0, len(list)), map[string]bool{}
-	for i, n := range list {
-		path := fmt.Sprintf("charges[%d]", i)
-		c := p.charge(path, n)
-		if c.Name != "" && names[c.Name] {
-			p.refuse(path+".name", c.Name, "must be unique: another charge of these terms has the name")
-		}
-		names[c.Name] = true
-		charges = append(charges, c)
-	}
-	return charges
-}
-
-func (p *termsParser) charge(path string, n node) Charge {
-	f := p.fields(path, n, "name", "measure", "types", "model", "rate")
-	if n.kind != objectNode {
-		return Charge{}
-	}
-	var c Charge
-	if s, ok := f.required("name", maxShort); ok {
-		c.Name = s
-		if strings.TrimSpace(s) != s || strings.ContainsFunc(s, unicode.IsControl) {
-			p.refuse(path+".name", s, "must have no control characters, and no spaces at its ends")
-		}
-	}
-	if s, ok := f.required("measure", maxShort); ok {
-		c.Measure = s
-		if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || s[0] < 'a' || s[0] > 'z' {
-			p.refuse(path+".measure", s, "must be the name of a measure: small letters, digits and _, such as amount")
-		}
-	}
-	c.Types = p.types(f)
-	if _, ok := f.required("model", maxShort); ok {
-		c.Model = Model(f.choice("model", "", string(ModelSum), string(ModelPercentage)))
-	}
-	switch _, written := f.values["rate"]; {
-	case c.Model == ModelSum && written:
-		p.refuse(path+".rate", f.values["rate"].shown(), "must be absent: the model sum has no rate")
-	case c.Model == ModelPercentage || written:
-		if s, ok := f.required("rate", maxRate); ok {
-			c.Rate = p.decimal(path+".rate", s).Decimal()
-		}
-	}
-	return c
-}
-
-// types reads the event types of a charge.
-func (p *termsParser) types(f fields) []string {
-	if _, written := f.values["types"]; !written {
-		return nil
-	}
-	list, _ := f.list("types")
-	var types []string
-	for i, n := range list {
-		path := fmt.Sprintf("%s[%d]", f.path("types"), i)
-		s, ok := p.string(path, n, ledger.MaxType)
-		if ok && slices.Contains(types, s) {
-			p.refuse(path, s, "must be given once")
-		} else if ok {
-			types = append(types, s)
-		}
-	}
-	return types
-}
-
-// decimal reads a number by the rule that amounts of events follow.
-func (p *termsParser) decimal(path, s string) ledger.Amount {
-	a, err := ledger.ParseAmount(s)
-	if err != nil {
-		rule := err.Error()
-		if field := (*ledger.FieldError)(nil); errors.As(err, &field) {
-			rule = field.Rule
-		}
-		p.refuse(path, s, "%s", rule)
-	}
-	return a
 }
 
 const (

@@ -114,12 +114,12 @@ func (r VoidRequest) check() error {
 // The invoice's own events, added up. Which cycle each belongs to was decided when it was pinned.
 const (
 	selectPinned = `
-SELECT p.origin_start, e.type, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
+SELECT p.origin_start, e.type, ` + noMask + ` AS mask, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
 	fromPinned = `
 FROM billing.pins p` + ledger.EventAtP + `
-WHERE p.account = $1 AND p.invoice_id = $2
-GROUP BY p.origin_start, e.type
-ORDER BY p.origin_start, e.type`
+WHERE p.account = @account AND p.invoice_id = @invoice
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3`
 )
 
 const sqlRepin = `
@@ -136,11 +136,19 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 	if !target.Start.Equal(old.CycleStart) || !target.End.Equal(old.CycleEnd) {
 		return nil, fmt.Errorf("its cycle isn't one of the account's calendar: %w", ledger.ErrCorrupt)
 	}
-	found, origins, m, err := b.pinnedBunches(ctx, tx, catalogue, v, old)
+	m, err := measuresOf(catalogue, v.line.history)
 	if err != nil {
 		return nil, err
 	}
-	d := newDrafts(m, b.newID)
+	sel, err := selectionOf(catalogue, v.line.history)
+	if err != nil {
+		return nil, err
+	}
+	found, origins, err := pinnedBunches(ctx, tx, m, sel, old)
+	if err != nil {
+		return nil, err
+	}
+	d := newDrafts(m, sel, b.newID)
 	invoice := d.invoice(draftKey{target.Start, old.Currency, old.Stream}, target)
 	starts := make([]time.Time, len(origins))
 	for i := range found {
@@ -155,7 +163,12 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 		return nil, fmt.Errorf("it holds %d rows, but %d of them are billable: %w", old.Pinned, invoice.pinned, ledger.ErrCorrupt)
 	}
 	all := d.sorted()
-	if err := priceDrafts(ctx, tx, old.Account, all, starts, old.ID); err != nil {
+	for _, l := range all[0].lines {
+		if l.added.First, err = sel.FirstPinnedTx(ctx, tx, l.charge, old.Account, l.origin.Start, old.ID); err != nil {
+			return nil, err
+		}
+	}
+	if err := priceDrafts(ctx, tx, old.Account, sel, all, starts, old.ID); err != nil {
 		return nil, err
 	}
 	queueIDs(out, old.Account, all)
@@ -170,20 +183,18 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 }
 
 // pinnedBunches adds up what an invoice pins; origins are the starts of the cycles of the bunches.
-func (b *Billing) pinnedBunches(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, old Invoice) ([]bunch, []time.Time, measures, error) {
-	m, err := measuresOf(catalogue, v.line.history)
+func pinnedBunches(ctx context.Context, tx pgx.Tx, m measures, sel Selection, old Invoice) ([]bunch, []time.Time, error) {
+	args := pgx.NamedArgs{"account": old.Account, "invoice": old.ID}
+	sql := strings.Replace(selectPinned, noMask, sel.Mask(named(args)), 1) + m.sums() + fromPinned
+	rows, err := tx.Query(ctx, sql, args)
 	if err != nil {
-		return nil, nil, nil, err
-	}
-	rows, err := tx.Query(ctx, selectPinned+m.sums()+fromPinned, old.Account, old.ID)
-	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	var origins []time.Time
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) {
 		g := bunch{currency: old.Currency, stream: old.Stream, sums: make([]decimal.Decimal, len(m))}
 		var origin time.Time
-		into := []any{&origin, &g.typ, &g.pinned, &g.events}
+		into := []any{&origin, &g.typ, &g.mask, &g.pinned, &g.events}
 		for i := range g.sums {
 			into = append(into, &g.sums[i])
 		}
@@ -191,5 +202,5 @@ func (b *Billing) pinnedBunches(ctx context.Context, tx pgx.Tx, catalogue ledger
 		origins = append(origins, origin.UTC())
 		return g, err
 	})
-	return found, origins, m, err
+	return found, origins, err
 }

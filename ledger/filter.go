@@ -197,6 +197,18 @@ func (b *builder) dimension(key string) string {
 	return "(e.dimensions ->> " + b.arg(key, "text") + ")"
 }
 
+// DimensionText is the SQL of the text that events, with the alias e, have for a dimension, wherever it is kept; null
+// for those without it. arg is given the name and returns the parameter that stands for it. For a private dimension,
+// whose text isn't there, or a column that is none, it is what other events keep under the name.
+func (c Catalogue) DimensionText(name string, arg func(name string) string) string {
+	older := "(e.dimensions ->> " + arg(name) + ")"
+	column, known := c.Column(name)
+	if !known || column.Measure() || column.PII {
+		return older
+	}
+	return term{sql: column.identifier(), sqlType: column.Type, older: older}.text()
+}
+
 // text is the term as text: what a reader sees as the value of a group.
 func (t term) text() string {
 	own := fmt.Sprintf(t.format(), t.sql)

@@ -151,10 +151,13 @@ CREATE TABLE billing.invoice_lines (
     origin_invoice uuid,                 -- late: the invoice that billed the cycle first, where there was one
     pinned         bigint      NOT NULL, -- selected rows that this invoice pins
     events         bigint      NOT NULL, -- of those, the events (kind upstream or adjustment): the others only move sums
-    added          numeric     NOT NULL, -- the sum of the measure over what is pinned
+    added          numeric     NOT NULL, -- the sum of the measure over what is pinned; 0 where only events are counted
+    first          jsonb,                -- the first of those events, where the charge leaves some free
     before_counted bigint      NOT NULL, -- what earlier live lines of the same charge and cycle held
     before         numeric     NOT NULL,
+    before_first   jsonb,
     billed         numeric     NOT NULL, -- what those lines billed
+    calculation    jsonb       NOT NULL, -- how price(before + added) comes about: quantity, tiers, what is free, discounts, bounds
     exact          numeric     NOT NULL,
     amount         numeric     NOT NULL,
     CONSTRAINT invoice_lines_pkey PRIMARY KEY (account, invoice_id, line),

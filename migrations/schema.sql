@@ -82,9 +82,12 @@ TABLE billing.invoice_lines
     pinned bigint NOT NULL
     events bigint NOT NULL
     added numeric NOT NULL
+    first jsonb
     before_counted bigint NOT NULL
     before numeric NOT NULL
+    before_first jsonb
     billed numeric NOT NULL
+    calculation jsonb NOT NULL
     exact numeric NOT NULL
     amount numeric NOT NULL;
 TABLE billing.invoice_numbers

@@ -32,6 +32,7 @@ type invoiceLine struct {
 	pinned     int64
 	events     int64
 	added      decimal.Decimal
+	first      []billing.FirstEvent
 	before     billing.Inputs
 	earlier    decimal.Decimal // billed by earlier lines
 	exact      decimal.Decimal
@@ -42,7 +43,7 @@ type invoiceLine struct {
 const sqlInvoiceLines = `
 SELECT i.account, i.id, i.currency, i.total, i.events, i.pinned,
        CASE WHEN NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = i.account AND v.invoice_id = i.rebills) THEN i.rebills END, l.charge, l.definition, l.origin_start, l.pinned, l.events, l.added,
-       l.before, l.before_counted, l.billed, l.exact, l.amount
+       l.before, l.before_counted, l.billed, l.exact, l.amount, l.first, l.before_first
 FROM billing.invoices i
 LEFT JOIN billing.invoice_lines l ON l.account = i.account AND l.invoice_id = i.id
 WHERE (i.position > $1 OR i.id = ANY($3)) AND i.position <= $2
@@ -53,19 +54,26 @@ type pinnedSum struct {
 	invoice uuid.UUID
 	origin  time.Time
 	typ     string
-	pinned  int64 // rows
+	mask    string // of the selection of the invoice's charges
+	pinned  int64  // rows
 	events  int64
 	sums    []decimal.Decimal
 }
 
 const selectPinned = `
-SELECT i.id, p.origin_start, e.type, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
+SELECT i.id, p.origin_start, e.type, ''::text, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
 
 const fromPinned = `
 FROM billing.invoices i
 JOIN billing.pins p ON p.account = i.account AND p.invoice_id = i.id` + ledger.EventAtP + `
 WHERE (i.position > $1 OR i.id = ANY($3)) AND i.position <= $2
-GROUP BY i.id, p.origin_start, e.type`
+GROUP BY 1, 2, 3, 4`
+
+// The pins of one invoice, of which some charge filters on dimensions.
+const fromPinnedOfOne = `
+FROM (SELECT $1::uuid AS id) i
+JOIN billing.pins p ON p.account = $2::text AND p.invoice_id = i.id` + ledger.EventAtP + `
+GROUP BY 1, 2, 3, 4`
 
 // checkInvoices recomputes the invoices since the run before: the total from the lines, each line from
 // the events that the invoice pins and the charge that it was priced by (invariant 7).
@@ -76,8 +84,8 @@ func (u *run) checkInvoices(ctx context.Context, tx pgx.Tx) error {
 		measures = append(measures, c.Name)
 		sums += fmt.Sprintf(", COALESCE(sum(e.%s), 0)", pgx.Identifier{c.Name}.Sanitize())
 	}
-	pins, err := u.readPinned(ctx, tx, selectPinned+sums+fromPinned, len(measures))
-	if err != nil {
+	pins := map[uuid.UUID][]pinnedSum{}
+	if err := u.readPinned(ctx, tx, pins, len(measures), selectPinned+sums+fromPinned, u.since.Position, u.at.Position, u.suspects()); err != nil {
 		return err
 	}
 	lines, err := u.readLines(ctx, tx)
@@ -90,7 +98,11 @@ func (u *run) checkInvoices(ctx context.Context, tx pgx.Tx) error {
 		for n < len(lines) && lines[n].invoice == lines[0].invoice {
 			n++
 		}
-		if wrong := compareInvoice(lines[:n], pins[lines[0].invoice], measures); len(wrong) > 0 {
+		v, err := u.readInvoice(ctx, tx, lines[:n], pins, measures, sums)
+		if err != nil {
+			return err
+		}
+		if wrong := v.compare(); len(wrong) > 0 {
 			l := lines[0]
 			subject, _ := json.Marshal(map[string]string{"invoice": l.invoice.String()}) // a string: nothing to fail
 			u.add(Finding{
@@ -128,14 +140,15 @@ func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
 			origin                               *time.Time
 			pinned, events, beforeCounted        *int64
 			added, before, billed, exact, amount decimal.NullDecimal
+			beforeFirst                          []billing.FirstEvent
 		)
 		err = row.Scan(&l.account, &l.invoice, &l.currency, &l.total, &l.billed, &l.rows, &l.counts, &charge, &l.definition, &origin, &pinned, &events, &added,
-			&before, &beforeCounted, &billed, &exact, &amount)
+			&before, &beforeCounted, &billed, &exact, &amount, &l.first, &beforeFirst)
 		if err != nil || charge == nil { // an invoice without lines
 			return l, err
 		}
 		l.charge, l.origin, l.pinned, l.events = *charge, *origin, *pinned, *events
-		l.before = billing.Inputs{Sum: before.Decimal, Count: *beforeCounted}
+		l.before = billing.Inputs{Sum: before.Decimal, Count: *beforeCounted, First: beforeFirst}
 		l.added, l.earlier, l.exact, l.amount = added.Decimal, billed.Decimal, exact.Decimal, amount.Decimal
 		return l, nil
 	})
@@ -145,15 +158,14 @@ func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
 	return lines, nil
 }
 
-func (u *run) readPinned(ctx context.Context, tx pgx.Tx, sql string, measures int) (map[uuid.UUID][]pinnedSum, error) {
-	rows, err := tx.Query(ctx, sql, u.since.Position, u.at.Position, u.suspects())
+func (u *run) readPinned(ctx context.Context, tx pgx.Tx, pins map[uuid.UUID][]pinnedSum, measures int, sql string, args ...any) error {
+	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, fmt.Errorf("add up pins: %w", err)
+		return fmt.Errorf("add up pins: %w", err)
 	}
-	pins := map[uuid.UUID][]pinnedSum{}
 	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		p := pinnedSum{sums: make([]decimal.Decimal, measures)}
-		into := []any{&p.invoice, &p.origin, &p.typ, &p.pinned, &p.events}
+		into := []any{&p.invoice, &p.origin, &p.typ, &p.mask, &p.pinned, &p.events}
 		for i := range p.sums {
 			into = append(into, &p.sums[i])
 		}
@@ -162,24 +174,79 @@ func (u *run) readPinned(ctx context.Context, tx pgx.Tx, sql string, measures in
 		return struct{}{}, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("add up pins: %w", err)
+		return fmt.Errorf("add up pins: %w", err)
 	}
-	return pins, nil
+	return nil
 }
 
-// compareInvoice says what doesn't agree between the lines of one invoice and what it pins.
-func compareInvoice(lines []invoiceLine, pins []pinnedSum, measures []string) (wrong []string) {
+// recomputed is an invoice with what it is computed from again.
+type recomputed struct {
+	lines     []invoiceLine
+	charges   []billing.Charge // of the lines
+	broken    []error          // of the lines: why the charge can't be read
+	selection billing.Selection
+	pins      []pinnedSum
+	first     [][]billing.FirstEvent // of the lines
+	measures  []string
+}
+
+// readInvoice reads the charges of an invoice. Where they filter on dimensions, or leave first events free, it looks at
+// the events of that invoice again.
+func (u *run) readInvoice(ctx context.Context, tx pgx.Tx, lines []invoiceLine, pins map[uuid.UUID][]pinnedSum, measures []string, sums string) (*recomputed, error) {
+	v := &recomputed{
+		lines: lines, charges: make([]billing.Charge, len(lines)), broken: make([]error, len(lines)), first: make([][]billing.FirstEvent, len(lines)),
+		pins: pins[lines[0].invoice], measures: measures,
+	}
+	filtered, readable := false, []billing.Charge{}
+	for i, l := range lines {
+		if l.charge == "" {
+			continue
+		}
+		if v.charges[i], v.broken[i] = billing.ParseCharge(l.definition); v.broken[i] == nil {
+			_, v.broken[i] = billing.NewSelection(u.catalogue, v.charges[i])
+		}
+		if v.broken[i] == nil {
+			filtered, readable = filtered || len(v.charges[i].Filters) > 0, append(readable, v.charges[i])
+		}
+	}
+	var err error
+	if v.selection, err = billing.NewSelection(u.catalogue, readable...); err != nil {
+		return nil, err
+	}
+	if filtered {
+		args := []any{lines[0].invoice, lines[0].account}
+		mask := v.selection.Mask(func(value any) string { return numbered(&args, value) })
+		own := map[uuid.UUID][]pinnedSum{}
+		sql := strings.Replace(selectPinned, "''::text", mask, 1) + sums + fromPinnedOfOne
+		if err := u.readPinned(ctx, tx, own, len(measures), sql, args...); err != nil {
+			return nil, err
+		}
+		v.pins = own[lines[0].invoice]
+	}
+	for i, c := range v.charges {
+		if v.broken[i] == nil && lines[i].charge != "" {
+			if v.first[i], err = v.selection.FirstPinnedTx(ctx, tx, c, lines[i].account, lines[i].origin, lines[i].invoice); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
+}
+
+// compare says what doesn't agree between the lines of the invoice and what it pins.
+func (v *recomputed) compare() (wrong []string) {
+	lines, pins := v.lines, v.pins
 	total, pinned, events := decimal.Zero, int64(0), int64(0)
 	for _, p := range pins {
 		pinned += p.pinned
 		events += p.events
 	}
-	for _, l := range lines {
+	for i, l := range lines {
 		if l.charge == "" {
 			continue
 		}
 		total = total.Add(l.amount)
-		if err := compareLine(l, pins, measures); err != nil {
+		if err := v.compareLine(i); err != nil {
 			wrong = append(wrong, fmt.Sprintf("line %q of the cycle from %s: %v", l.charge, l.origin.UTC().Format(time.RFC3339), err))
 		}
 	}
@@ -199,21 +266,25 @@ func compareInvoice(lines []invoiceLine, pins []pinnedSum, measures []string) (w
 }
 
 // compareLine recomputes one line.
-func compareLine(l invoiceLine, pins []pinnedSum, measures []string) error {
-	charge, err := billing.ParseCharge(l.definition)
-	if err != nil {
-		return err
+func (v *recomputed) compareLine(i int) error {
+	l, charge := v.lines[i], v.charges[i]
+	if v.broken[i] != nil {
+		return v.broken[i]
 	}
-	m := slices.Index(measures, charge.Measure)
-	if m < 0 {
+	m := slices.Index(v.measures, charge.Sums())
+	if m < 0 && charge.Sums() != "" {
 		return fmt.Errorf("its measure %q is not in the catalogue: %w", charge.Measure, ledger.ErrCorrupt)
 	}
-	var added billing.Inputs
+	added := billing.Inputs{First: v.first[i]}
 	pinned := int64(0)
-	for _, p := range pins {
-		if p.origin.Equal(l.origin) && charge.Selects(p.typ) {
-			added = added.Add(billing.Inputs{Sum: p.sums[m], Count: p.events})
-			pinned += p.pinned
+	for _, p := range v.pins {
+		if !p.origin.Equal(l.origin) || !v.selection.Selects(charge, p.typ, l.currency, p.mask) {
+			continue
+		}
+		added.Count += p.events
+		pinned += p.pinned
+		if m >= 0 {
+			added.Sum = added.Sum.Add(p.sums[m])
 		}
 	}
 	exact, amount := billing.LineAmount(charge, l.currency, l.before, added, l.earlier)
@@ -226,6 +297,7 @@ func compareLine(l invoiceLine, pins []pinnedSum, measures []string) error {
 		{"pinned rows", count(l.pinned), count(pinned), l.pinned == pinned},
 		{"events", count(l.events), count(added.Count), l.events == added.Count},
 		{"sum", l.added, added.Sum, l.added.Equal(added.Sum)},
+		{"first events", firsts(l.first), firsts(added.First), firsts(l.first).String() == firsts(added.First).String()},
 		{"exact amount", l.exact, exact, l.exact.Equal(exact)},
 		{"amount", l.amount, amount, l.amount.Equal(amount)},
 	} {
@@ -242,3 +314,14 @@ func compareLine(l invoiceLine, pins []pinnedSum, measures []string) error {
 type count int64
 
 func (c count) String() string { return fmt.Sprint(int64(c)) }
+
+// firsts are first events as a finding names them.
+type firsts []billing.FirstEvent
+
+func (f firsts) String() string {
+	texts := make([]string, len(f))
+	for i, e := range f {
+		texts[i] = fmt.Sprintf("%s of %s (%s)", e.ID, e.Source, e.Value)
+	}
+	return strings.Join(texts, ", ")
+}

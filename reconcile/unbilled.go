@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +42,7 @@ type unpinned struct {
 	first, last                   time.Time // occurred_at
 	position                      int64     // of one of them, the first
 	moves                         bool      // one of them has an amount that isn't 0
+	mask                          string    // of the selection of the account's charges, once some of them filter on dimensions
 }
 
 // How far each account was closed as of the watermark, by its own rows, and whether there are later ones.
@@ -71,16 +74,16 @@ WITH passed AS (
     FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[]) AS w (account, closed_then, closed_now, looked)
     LEFT JOIN passed p ON p.account = w.account
 ), candidate AS (
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
     FROM wanted w
     JOIN ledger.every_event e ON e.account = w.account AND e.occurred_at >= w.closed_then AND e.position <= $5
   UNION ALL
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
     FROM wanted w
     JOIN ledger.every_event e ON e.account = w.account AND e.occurred_at < w.closed_then
                         AND e.position > w.looked AND e.position <= $5 AND e.recorded_at >= $6
   UNION ALL
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind
+    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
     FROM wanted w
     JOIN billing.late_events p ON p.account = w.account AND p.position <= w.looked` + ledger.EventAtP + `
     WHERE e.occurred_at < w.closed_then
@@ -103,9 +106,9 @@ WITH passed AS (
 )
 SELECT u.account, u.currency, CASE WHEN u.last IS NULL THEN 'open' WHEN u.position > u.last THEN 'late' ELSE 'closed' END AS state,
        u.type, count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')), COALESCE(sum(u.amount), 0), min(u.occurred_at), max(u.occurred_at), min(u.position),
-       COALESCE(bool_or(u.amount <> 0), false)
+       COALESCE(bool_or(u.amount <> 0), false), u.mask
 FROM unpinned u
-GROUP BY 1, 2, 3, 4, u.first
+GROUP BY 1, 2, 3, 4, u.first, u.mask
 HAVING count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')) > 0 OR COALESCE(sum(u.amount), 0) <> 0 OR COALESCE(sum(u.quantity), 0) <> 0
 ORDER BY 1, 2, 3, 4, min(u.position)`
 
@@ -155,11 +158,9 @@ func (u *run) checkUnbilled(ctx context.Context, tx pgx.Tx) error {
 		}
 		for _, g := range p.unpinned {
 			events += g.events
-			if g.state != stateOpen {
-				if err := u.judge(ctx, tx, g); err != nil {
-					return err
-				}
-			}
+		}
+		if err := u.judgeAll(ctx, tx, p); err != nil {
+			return err
 		}
 		u.rollForward(p)
 	}
@@ -169,16 +170,44 @@ func (u *run) checkUnbilled(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
+// judgeAll judges what is on no invoice though its cycle is closed, account by account.
+func (u *run) judgeAll(ctx context.Context, tx pgx.Tx, p *accountPage) error {
+	by := map[string][]unpinned{}
+	for _, g := range p.unpinned {
+		if g.state != stateOpen {
+			by[g.account] = append(by[g.account], g)
+		}
+	}
+	for _, account := range slices.Sorted(maps.Keys(by)) {
+		cal, err := u.billing.CalendarTx(ctx, tx, account)
+		if err != nil {
+			return err
+		}
+		groups := by[account]
+		sel, err := billing.NewSelection(u.catalogue, cal.Charges()...)
+		if err != nil {
+			return err
+		}
+		if sel.Filters() { // what the dimensions are decides: once more, by what the filters look at
+			if groups, err = p.unpinnedBy(ctx, tx, u, account, sel); err != nil {
+				return err
+			}
+		}
+		for _, g := range groups {
+			if err := u.judge(cal, sel, g); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // judge tells an event that should have been billed from one that no charge of its cycle selects. A late
 // one that some charge selects is in order: the next close bills it.
-func (u *run) judge(ctx context.Context, tx pgx.Tx, g unpinned) error {
-	cal, err := u.billing.CalendarTx(ctx, tx, g.account)
-	if err != nil {
-		return err
-	}
+func (u *run) judge(cal *billing.Calendar, sel billing.Selection, g unpinned) (err error) {
 	f := Finding{Account: g.account, Currency: g.currency, Check: checkUncovered}
 	for cy := cal.Cycle(g.first); !cy.Start.After(g.last); cy = cal.Next(cy) {
-		if slices.ContainsFunc(cal.TermsAt(cy.Start).Charges, func(c billing.Charge) bool { return c.Selects(g.typ) }) {
+		if slices.ContainsFunc(cal.TermsAt(cy.Start).Charges, func(c billing.Charge) bool { return sel.Selects(c, g.typ, g.currency, g.mask) }) {
 			f.Check = checkUnbilled
 		}
 	}
@@ -211,6 +240,7 @@ type accountPage struct {
 	opening  map[[2]string]balance // by account and currency
 	looked   map[string]int64      // the watermark of the newest opening of the account
 	unpinned []unpinned
+	asked    []any // the parameters of sqlUnpinned
 	booked   map[[2]string]decimal.Decimal
 	billed   map[[2]string]decimal.Decimal
 }
@@ -287,18 +317,45 @@ func (p *accountPage) readUnpinned(ctx context.Context, tx pgx.Tx, u *run) error
 	for i, c := range p.passed {
 		passed[i], ends[i], marks[i] = c.Account, c.End, c.Watermark
 	}
-	rows, err := tx.Query(ctx, sqlUnpinned, p.accounts, then, now, looked, u.at.Position, u.floor(), passed, ends, marks)
+	p.asked = []any{p.accounts, then, now, looked, u.at.Position, u.floor(), passed, ends, marks}
+	var err error
+	p.unpinned, err = queryUnpinned(ctx, tx, sqlUnpinned, p.asked)
+	return err
+}
+
+func queryUnpinned(ctx context.Context, tx pgx.Tx, sql string, args []any) ([]unpinned, error) {
+	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
-		return fmt.Errorf("add up what is on no invoice: %w", err)
+		return nil, fmt.Errorf("add up what is on no invoice: %w", err)
 	}
-	p.unpinned, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (g unpinned, err error) {
-		err = row.Scan(&g.account, &g.currency, &g.state, &g.typ, &g.events, &g.amount, &g.first, &g.last, &g.position, &g.moves)
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (g unpinned, err error) {
+		err = row.Scan(&g.account, &g.currency, &g.state, &g.typ, &g.events, &g.amount, &g.first, &g.last, &g.position, &g.moves, &g.mask)
 		return g, err
 	})
 	if err != nil {
-		return fmt.Errorf("add up what is on no invoice: %w", err)
+		return nil, fmt.Errorf("add up what is on no invoice: %w", err)
 	}
-	return nil
+	return found, nil
+}
+
+// unpinnedBy asks once more for one account of the page, apart by the mask of its charges, and leaves out what is open.
+func (p *accountPage) unpinnedBy(ctx context.Context, tx pgx.Tx, u *run, account string, sel billing.Selection) ([]unpinned, error) {
+	i := slices.Index(p.accounts, account)
+	args := slices.Clone(p.asked)
+	args[0], args[1] = []string{account}, args[1].([]time.Time)[i:i+1]
+	args[2], args[3] = args[2].([]*time.Time)[i:i+1], args[3].([]int64)[i:i+1]
+	mask := sel.Mask(func(value any) string { return numbered(&args, value) })
+	found, err := queryUnpinned(ctx, tx, strings.ReplaceAll(sqlUnpinned, "''::text", mask), args)
+	return slices.DeleteFunc(found, func(g unpinned) bool { return g.state == stateOpen }), err
+}
+
+// numbered adds a value of a mask to numbered parameters.
+func numbered(args *[]any, value any) string {
+	*args = append(*args, value)
+	if _, list := value.([]string); list {
+		return fmt.Sprintf("$%d::text[]", len(*args))
+	}
+	return fmt.Sprintf("$%d::text", len(*args))
 }
 
 // Events of closed cycles that were found on no invoice before, accepted or not: they count as unbilled

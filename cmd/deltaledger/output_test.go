@@ -66,9 +66,24 @@ func TestSentences(t *testing.T) {
 	if got := diffTable(same); len(got.rows) != 0 || got.note != "from watermark 0 to 0: 0 events added, nothing differs" {
 		t.Errorf("no difference: %q, %v", got.note, got.rows)
 	}
+	one := func(n int64) *decimal.Decimal { d := decimal.NewFromInt(n); return &d }
 	for want, c := range map[string]billing.Charge{
-		"sum of quantity":                {Model: billing.ModelSum, Measure: "quantity"},
-		"2.5% of amount of sold":         {Model: billing.ModelPercentage, Measure: "amount", Rate: decimal.RequireFromString("2.5"), Types: []string{"sold"}},
+		"sum of quantity":        {Model: billing.ModelSum, Measure: "quantity"},
+		"2.5% of amount of sold": {Model: billing.ModelPercentage, Measure: "amount", Rate: decimal.RequireFromString("2.5"), Types: []string{"sold"}},
+		"2% + 0.1 per event of amount, 3 free events, 500 free, at least 1, at most 9": {
+			Model: billing.ModelPercentage, Measure: "amount", Rate: decimal.RequireFromString("2"), FixedAmount: decimal.RequireFromString("0.10"),
+			FreeEvents: 3, FreeAmount: decimal.RequireFromString("500"), Minimum: one(1), Maximum: one(9),
+		},
+		"0.05 per event in EUR, 10 units free": {
+			Model: billing.ModelPerEvent, Measure: billing.MeasureCount, UnitAmount: decimal.RequireFromString("0.05"), Currency: "EUR", FreeUnits: *one(10),
+		},
+		"graduated, 2 tiers, of quantity with country GB or US": {
+			Model: billing.ModelGraduated, Measure: "quantity", Tiers: make([]billing.Tier, 2), Filters: []billing.Filter{{Dimension: "country", Values: []string{"GB", "US"}}},
+		},
+		"9 per 100 of quantity, less 10%, less 5": {
+			Model: billing.ModelPackage, Measure: "quantity", PackageAmount: *one(9), PackageSize: *one(100),
+			Discounts: []billing.Discount{{Percentage: *one(10)}, {Amount: *one(5)}},
+		},
 		"sum of amount of sold and gift": {Model: billing.ModelSum, Measure: "amount", Types: []string{"sold", "gift"}},
 	} {
 		if got := priced(c); got != want {

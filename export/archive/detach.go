@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"deltaledger/billing"
 	"deltaledger/export"
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
@@ -129,7 +131,7 @@ func (a *Archiver) unbilled(ctx context.Context, tx pgx.Tx, m export.Month, _ De
 	}
 	more := 0
 	for _, g := range groups {
-		reason, err := a.judge(ctx, tx, g, closed[g.account])
+		reason, err := a.judge(ctx, tx, m, g, closed[g.account])
 		switch {
 		case err != nil:
 			return nil, err
@@ -147,7 +149,7 @@ func (a *Archiver) unbilled(ctx context.Context, tx pgx.Tx, m export.Month, _ De
 }
 
 // judge says why events that are on no invoice may still be priced; empty: they can't.
-func (a *Archiver) judge(ctx context.Context, tx pgx.Tx, g unpinned, closed time.Time) (string, error) {
+func (a *Archiver) judge(ctx context.Context, tx pgx.Tx, m export.Month, g unpinned, closed time.Time) (string, error) {
 	what := fmt.Sprintf("%d events of account %q and type %q, from position %d on,", g.events, g.account, g.typ, g.position)
 	if !g.last.Before(closed) {
 		return fmt.Sprintf("%s are in cycles that aren't closed: run deltaledger close --through with a date behind %s", what, g.last.UTC().Format(time.DateOnly)), nil
@@ -158,12 +160,50 @@ func (a *Archiver) judge(ctx context.Context, tx pgx.Tx, g unpinned, closed time
 	}
 	for cy := cal.Cycle(g.first); !cy.Start.After(g.last); cy = cal.Next(cy) {
 		for _, c := range cal.TermsAt(cy.Start).Charges {
-			if c.Selects(g.typ) {
+			selected, err := a.selects(ctx, tx, m, g, c)
+			if err != nil {
+				return "", err
+			}
+			if selected {
 				return fmt.Sprintf("%s are billable and on no invoice: run deltaledger reconcile, and the next deltaledger close bills them", what), nil
 			}
 		}
 	}
 	return "", nil
+}
+
+// Whether a charge with conditions besides the type selects one of them. The mask stands where the empty text does.
+const sqlSelected = `
+SELECT EXISTS (
+    SELECT FROM ledger.events e
+    WHERE e.account = $1 AND e.type = $2 AND e.recorded_at >= $3 AND e.recorded_at < $4
+      AND $5::text IN ('', e.currency) AND ''::text LIKE $6
+      AND NOT EXISTS (SELECT FROM billing.pins p WHERE p.account = e.account AND p.position = e.position))`
+
+// selects reports whether a charge bills any of the events.
+func (a *Archiver) selects(ctx context.Context, tx pgx.Tx, m export.Month, g unpinned, c billing.Charge) (bool, error) {
+	if !c.SelectsType(g.typ) || c.Currency == "" && len(c.Filters) == 0 {
+		return c.SelectsType(g.typ), nil
+	}
+	catalogue, err := a.ledger.Catalogue(ctx)
+	if err != nil {
+		return false, err
+	}
+	sel, err := billing.NewSelection(catalogue, c)
+	if err != nil {
+		return false, err
+	}
+	args := []any{g.account, g.typ, start(m), start(m.Next()), c.Currency, sel.Pattern(c)}
+	mask := sel.Mask(func(value any) string {
+		args = append(args, value)
+		if _, list := value.([]string); list {
+			return fmt.Sprintf("$%d::text[]", len(args))
+		}
+		return fmt.Sprintf("$%d::text", len(args))
+	})
+	var selected bool
+	err = tx.QueryRow(ctx, strings.Replace(sqlSelected, "''::text", mask, 1), args...).Scan(&selected)
+	return selected, err
 }
 
 // Streams with states in the month, by the bytes of their names.

@@ -1,0 +1,50 @@
+package billing
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// Inputs are the additive inputs of a line: all that a price depends on, and of
+// a kind that the inputs of two sets of events add up to those of both. A line
+// stores its inputs, so that a later re-rating reads only the late events.
+type Inputs struct {
+	// Sum is the sum of the charge's measure over the events; zero for a charge
+	// that only counts.
+	Sum decimal.Decimal
+	// Count is how many events there are. Rows that the ledger made itself to
+	// keep sums right count as none.
+	Count int64
+	// First are the first events, as many as the charge leaves free at most.
+	First []FirstEvent
+}
+
+// FirstEvent is one of the first events of a charge and cycle. Their order is
+// that of occurred_at, then of source and id, whenever they were recorded; so
+// which are the first doesn't depend on what came late.
+type FirstEvent struct {
+	OccurredAt time.Time       `json:"occurred_at"`
+	Source     string          `json:"source"`
+	ID         string          `json:"id"`
+	Value      decimal.Decimal `json:"value"` // of the measure, as the event was recorded
+}
+
+func (e FirstEvent) compare(o FirstEvent) int {
+	return cmp.Or(e.OccurredAt.Compare(o.OccurredAt), cmp.Compare(e.Source, o.Source), cmp.Compare(e.ID, o.ID))
+}
+
+// Add returns the inputs of both sets of events together, for a charge.
+func (c Charge) Add(a, b Inputs) Inputs {
+	sum := Inputs{Sum: a.Sum.Add(b.Sum), Count: a.Count + b.Count}
+	if c.FreeEvents > 0 && len(a.First)+len(b.First) > 0 {
+		all := slices.SortedFunc(slices.Values(slices.Concat(a.First, b.First)), FirstEvent.compare)
+		sum.First = all[:min(int64(len(all)), c.FreeEvents)]
+	}
+	return sum
+}
+
+// none reports whether nothing is in the inputs.
+func (in Inputs) none() bool { return in.Count == 0 && in.Sum.IsZero() && len(in.First) == 0 }
