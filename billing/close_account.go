@@ -125,7 +125,7 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 	if err := w.readFirst(ctx, tx, r.drafts); err != nil {
 		return rated{}, err
 	}
-	return r, priceDrafts(ctx, tx, w.account, r.drafts, w.origins(r.late), uuid.Nil)
+	return r, priceDrafts(ctx, tx, w.account, w.sel, r.drafts, w.origins(r.late), uuid.Nil)
 }
 
 // draft makes the invoices of the window, priced by nothing yet.
