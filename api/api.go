@@ -199,6 +199,7 @@ func (s *server) routes() {
 	route(s, "GET /v1/invoices", listInvoicesDoc(), s.listInvoices)
 	route(s, "GET /v1/invoices/{id}", getInvoiceDoc(), s.getInvoice)
 	route(s, "GET /v1/invoices/{id}/lines", getInvoiceLinesDoc(), s.getInvoiceLines)
+	route(s, "GET /v1/invoices/{id}/explanation", explainInvoiceDoc(), s.explainInvoice)
 	route(s, "GET /v1/invoices/{id}/events", getInvoiceEventsDoc(), s.getInvoiceEvents)
 	route(s, "POST /v1/invoices/{id}/void", voidDoc(), s.voidInvoice)
 

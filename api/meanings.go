@@ -237,6 +237,25 @@ func meanings() map[string]map[string]string {
 			"exact":          "The price before rounding",
 			"amount":         "What the line bills: the price of before and added together, rounded once, less billed",
 		},
+		"Explanation": {
+			"invoice": "Its id",
+			"number":  "Absent until it is issued",
+			"lines":   "In the order of the invoice",
+			"total":   "The sum of the lines' amounts",
+		},
+		"LineExplanation": {
+			"model":        "Of the charge",
+			"terms":        "Version of the terms; 0 is the built-in default",
+			"origin_start": "Begin of the cycle in which the events happened (UTC)",
+			"origin_end":   "Exclusive",
+			"late":         "That is another cycle than the invoice's",
+			"steps":        "In order; the last is the line's amount",
+		},
+		"Step": {
+			"step":   "What is found",
+			"how":    "From which numbers",
+			"result": "Exact",
+		},
 		"FirstEvent": {
 			"value": "Of the measure",
 		},

@@ -33,6 +33,9 @@ func publicGroups() map[string]func(*testing.T, publicCase) {
 		"dst":            caseOfClockChange,
 		"cutoff":         caseOfCutoff,
 		"dedupe":         caseOfDuplicates,
+		"rounding":       caseOfRounding,
+		"allocation":     caseOfSplit,
+		"fee":            caseOfFee,
 	}
 }
 

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -79,6 +80,9 @@ func recompute(v Invoice) error {
 		}
 		total = total.Add(amount)
 	}
+	if e, err := explain(v); err != nil || len(e.Lines) != len(v.Lines) || !e.Total.Result.Equal(total) {
+		return fmt.Errorf("explained as %+v: %w", e, err)
+	}
 	if !total.Equal(v.Total.Amount) {
 		return fmt.Errorf("the lines add up to %s, not %s", total, v.Total)
 	}
@@ -130,6 +134,39 @@ func TestEveryModelIsBilledTheSameInAnyWaves(t *testing.T) {
 	}
 	if n := f.number("SELECT count(*) FROM ledger.events e WHERE NOT EXISTS (SELECT FROM billing.pins p WHERE p.position = e.position)"); n != 0 {
 		t.Errorf("%d events are on no invoice", n)
+	}
+}
+
+// An explanation shows every step, and refuses a line that doesn't come to what it says.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-02-03T00:00:00Z")
+	f.terms(`{"charges":[{"name":"card","model":"percentage","measure":"amount","rate":"1.2","fixed_amount":"0.10","free_events":3,"free_amount":"500","discounts":[{"amount":"0.05"}]},
+		{"name":"tiers","model":"graduated","measure":"amount","tiers":[{"up_to":"100","unit_amount":"0","flat_amount":"1"},{"unit_amount":"0.01"}],"minimum":"2","maximum":"4"}]}`)
+	f.record(f.event("acme", "2026-01-01T00:00:00Z", "200"), f.event("acme", "2026-01-02T00:00:00Z", "100"), f.event("acme", "2026-01-04T00:00:00Z", "50"))
+	f.close("2026-01-31")
+	f.record(f.event("acme", "2026-01-03T00:00:00Z", "100"))
+	f.at("2026-03-03T00:00:00Z")
+	f.close("2026-02-28")
+	var text strings.Builder
+	for _, v := range f.invoices("acme") {
+		e, err := f.b.Explain(t.Context(), v.ID.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range e.Lines {
+			fmt.Fprintf(&text, "%s late %v\n", l.Charge, l.Late)
+			for _, s := range l.Steps {
+				fmt.Fprintf(&text, "  %s: %s = %s\n", s.Step, s.How, s.Result)
+			}
+		}
+		fmt.Fprintf(&text, "%s: %s = %s\n", e.Total.Step, e.Total.How, e.Total.Result)
+	}
+	golden(t, "testdata/explain.golden", text.String())
+	v := f.invoices("acme")[0]
+	v.Lines[0].Added = v.Lines[0].Added.Add(dec("1000"))
+	if _, err := explain(v); !errors.Is(err, ledger.ErrCorrupt) {
+		t.Errorf("a line that was changed is explained: %v", err)
 	}
 }
 

@@ -51,7 +51,7 @@ func firstSQL(query string, c Charge) string {
 
 // addArgs adds what says which events are a charge's.
 func (s Selection) addArgs(args pgx.NamedArgs, c Charge) {
-	args["pattern"], args["types"], args["currency"], args["free"] = s.Pattern(c), slices.Concat([]string{}, c.Types), c.Currency, c.FreeEvents
+	args["pattern"], args["types"], args["currency"], args["free"] = s.Pattern(c), append([]string{}, c.Types...), c.Currency, c.FreeEvents
 }
 
 // readFirst reads the first events of the lines that keep any. One query for each charge that does.

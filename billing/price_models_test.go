@@ -23,12 +23,16 @@ func mustCharge(t testing.TB, raw string) Charge {
 func inputsOf(c Charge, values ...string) Inputs {
 	var in Inputs
 	for i, value := range values {
-		e := FirstEvent{OccurredAt: time.Unix(int64(i), 0).UTC(), Source: "s", ID: fmt.Sprint(i), Value: dec(value)}
-		one := Inputs{Count: 1, Sum: dec(value)}
-		if c.FreeEvents > 0 {
-			one.First = []FirstEvent{e}
-		}
-		in = c.Add(in, one)
+		in = c.Add(in, inputsAt(c, i, value))
+	}
+	return in
+}
+
+// inputsAt are those of one event, the i-th.
+func inputsAt(c Charge, i int, value string) Inputs {
+	in := Inputs{Count: 1, Sum: dec(value)}
+	if c.FreeEvents > 0 {
+		in.First = []FirstEvent{{OccurredAt: time.Unix(int64(i), 0).UTC(), Source: "s", ID: fmt.Sprint(i), Value: dec(value)}}
 	}
 	return in
 }

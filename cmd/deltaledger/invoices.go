@@ -14,10 +14,11 @@ import (
 )
 
 type invoicesCmd struct {
-	List   invoicesListCmd   `cmd:"" help:"List invoices, newest first."`
-	Show   invoicesShowCmd   `cmd:"" help:"Show an invoice with its lines."`
-	Events invoicesEventsCmd `cmd:"" help:"List the events that are pinned to an invoice."`
-	Void   invoicesVoidCmd   `cmd:"" help:"Make an invoice not count, and say what becomes of its events."`
+	List    invoicesListCmd    `cmd:"" help:"List invoices, newest first."`
+	Show    invoicesShowCmd    `cmd:"" help:"Show an invoice with its lines."`
+	Explain invoicesExplainCmd `cmd:"" help:"Show the arithmetic of an invoice step by step."`
+	Events  invoicesEventsCmd  `cmd:"" help:"List the events that are pinned to an invoice."`
+	Void    invoicesVoidCmd    `cmd:"" help:"Make an invoice not count, and say what becomes of its events."`
 }
 
 type invoicesListCmd struct {

@@ -26,7 +26,11 @@ func (termsSetCmd) Help() string {
 
   {"account":"acme","effective_from":"2026-02-01","cadence":"monthly","anchor":"2026-01-01","zone":"Europe/London","grace":"48h",
    "group_by":"account","charges":[{"name":"sales","measure":"amount","types":["order.placed","order.returned"],"model":"sum"},
-   {"name":"fee","measure":"amount","model":"percentage","rate":"2.5"}]}
+   {"name":"card fee","measure":"amount","filters":{"scheme":["visa","mastercard"]},"model":"percentage","rate":"1.5","fixed_amount":"0.10"},
+   {"name":"calls","types":["call.made"],"model":"per_event","unit_amount":"0.0005","free_units":"1000"},
+   {"name":"storage","measure":"quantity","model":"graduated","tiers":[{"up_to":"100","unit_amount":"0.10"},{"unit_amount":"0.08"}]}]}
+
+  Models: sum, percentage, per_event, per_unit, graduated, volume, package. Besides types and filters a charge may have currency, discounts, minimum, maximum and rounding_digits.
 
   deltaledger terms set --file acme.json --by jane`
 }
