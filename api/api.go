@@ -195,6 +195,8 @@ func (s *server) routes() {
 	route(s, "GET /v1/terms", getTermsDoc(), s.getTerms)
 	route(s, "POST /v1/terms", setTermsDoc(), s.setTerms)
 	route(s, "GET /v1/accounts/{account}/terms", getAccountTermsDoc(), s.getAccountTerms)
+	route(s, "GET /v1/accounts/{account}/preview", previewAccountDoc(), s.previewAccount)
+	route(s, "POST /v1/accounts/{account}/preview", previewTermsDoc(), s.previewTerms)
 	route(s, "POST /v1/cycles/close", closeDoc(), s.closeCycles)
 	route(s, "GET /v1/invoices", listInvoicesDoc(), s.listInvoices)
 	route(s, "GET /v1/invoices/{id}", getInvoiceDoc(), s.getInvoice)

@@ -26,7 +26,7 @@ func TestTerms(t *testing.T) {
 	}
 	terms := `{"account":"acme","cadence":"weekly","charges":[{"name":"fee","measure":"amount","model":"percentage","rate":"2.5"}]}`
 	a := s.want(s.post("/v1/terms?by=jane", terms), 200)
-	if a.at(t, "version") == "0" || a.at(t, "terms.cadence") != "weekly" || a.at(t, "terms.grace") != "48h" {
+	if a.at(t, "version") == "0" || a.at(t, "terms.cadence") != "weekly" || a.at(t, "inherited.2") != "grace" {
 		t.Errorf("%s", a.body)
 	}
 	if again := s.want(s.post("/v1/terms?by=jane", terms), 200); again.at(t, "version") != a.at(t, "version") {
@@ -45,6 +45,49 @@ func TestTerms(t *testing.T) {
 	s.want(s.post("/v1/terms", ``), 400)
 	s.want(s.post("/v1/terms", `{}`, "Content-Type", "text/csv"), 415)
 	s.want(s.post("/v1/terms", `{"x":"`+strings.Repeat("x", 70_000)+`"}`), 413)
+}
+
+func TestPreview(t *testing.T) {
+	t.Parallel()
+	s := start(t, afterJanuary, nil)
+	s.want(s.post("/v1/terms", `{"grace":"9d","charges":[{"name":"sales","measure":"amount","model":"sum"}]}`), 200)
+	s.want(s.post("/v1/terms", `{"account":"acme","start":"2026-01-10","anchor":"anniversary","cadence":"quarterly"}`), 200)
+	s.want(s.post("/v1/events", "["+event("e1", 1, "amount", `"10"`)+","+event("e2", 2, "amount", `"-2.5"`)+"]"), 200)
+	a := s.want(s.get("/v1/accounts/acme/preview?count=2"), 200)
+	if a.at(t, "drafts.0.total") != "7.50" || a.at(t, "drafts.0.lines.0.charge") != "sales" || a.at(t, "drafts.0.events") != "2" {
+		t.Errorf("%s", a.body)
+	}
+	if n := a.count(t, "cycles"); a.at(t, "cycles.1.start") != "2026-04-10T00:00:00Z" && a.at(t, "cycles.2.start") != "2026-04-10T00:00:00Z" {
+		t.Errorf("%d cycles: %s", n, a.body)
+	}
+	old := a.at(t, "as_of.position")
+	s.want(s.post("/v1/events", "["+event("e3", 3, "amount", `"1"`)+"]"), 200)
+	if b := s.want(s.get("/v1/accounts/acme/preview?as_of="+old), 200); b.at(t, "drafts.0.total") != "7.50" {
+		t.Errorf("%s", b.body)
+	}
+	if b := s.want(s.get("/v1/accounts/acme/preview"), 200); b.at(t, "drafts.0.total") != "8.50" || b.count(t, "cycles") < 13 {
+		t.Errorf("%s", b.body)
+	}
+	if b := s.want(s.get("/v1/accounts/nobody/preview?count=0"), 200); b.count(t, "cycles") != 1 || b.count(t, "drafts") != 0 {
+		t.Errorf("%s", b.body)
+	}
+	fee := `{"account":"acme","charges":[{"name":"fee","measure":"amount","model":"percentage","rate":"10"}]}`
+	if b := s.want(s.post("/v1/accounts/acme/preview?count=1", fee), 200); b.at(t, "drafts.0.total") != "0.85" {
+		t.Errorf("%s", b.body)
+	}
+	s.want(s.post("/v1/accounts/globex/preview", fee), 422)
+	s.want(s.post("/v1/accounts/acme/preview", `{"account":`), 400)
+	s.want(s.get("/v1/accounts/acme/preview?count=1001"), 422)
+	s.want(s.get("/v1/accounts/acme/preview?as_of=yesterday"), 422)
+	for _, wrong := range []struct{ terms, field string }{
+		{`{"account":"globex","anchor":"anniversary"}`, "body.start"},
+		{`{"start":"2026-01-10","charges":[{"name":"a","measure":"clicks","model":"sum"}]}`, "body.charges[0].measure"},
+		{`{"account":"globex","every":2}`, "body.every"},
+	} {
+		if b := s.want(s.post("/v1/terms", wrong.terms), 422); !strings.Contains(string(b.body), wrong.field) {
+			t.Errorf("%s: %s", wrong.terms, b.body)
+		}
+	}
 }
 
 func TestBilling(t *testing.T) {

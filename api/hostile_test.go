@@ -23,7 +23,7 @@ func TestTextsThatNobodyStores(t *testing.T) {
 	t.Parallel()
 	s := start(t, afterJanuary, nil)
 	for _, path := range []string{
-		"/v1/invoices?account=%s", "/v1/terms?account=%s", "/v1/accounts/%s/terms", "/v1/exports/months/2026-01.csv?open=true&by=%s",
+		"/v1/invoices?account=%s", "/v1/terms?account=%s", "/v1/accounts/%s/terms", "/v1/accounts/%s/preview", "/v1/exports/months/2026-01.csv?open=true&by=%s",
 		"/v1/events/%s/a", "/v1/events/a/%s", "/v1/streams/a/%s", "/v1/invoices/%s", "/v1/events?where=account=%s", "/v1/aggregates?measure=amount&by=%s",
 	} {
 		for _, text := range []string{"%00", "%ff", "a%00b"} {

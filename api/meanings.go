@@ -280,6 +280,28 @@ func meanings() map[string]map[string]string {
 			"units":  "Priced by it",
 			"amount": "With its flat amount",
 		},
+		"Preview": {
+			"as_of":  "The drafts hold what was recorded up to it",
+			"closed": "Every cycle that ends by then is closed (UTC). Absent: none is",
+			"cycles": "Not closed, in order: those that have begun, then those that come",
+			"drafts": "What a close of the cycles that have begun would make of them, if they ended now",
+		},
+		"PreviewCycle": {
+			"start":         "UTC",
+			"end":           "Exclusive (UTC)",
+			"zone":          "IANA time zone of its terms: it begins and ends on a date there",
+			"terms":         "Version of the terms; 0 is the built-in default",
+			"base":          "Version of the default terms that fills in what the account's own leave out; otherwise 0",
+			"closable_from": "When its grace, and that of those before it, is over",
+		},
+		"Draft": {
+			"cycle_start": "UTC",
+			"cycle_end":   "Exclusive (UTC)",
+			"stream":      "source/stream, where each stream has an invoice of its own",
+			"total":       "The sum of the lines",
+			"events":      "How many events it would bill",
+			"pinned":      "How many rows it would pin: the events, and those that the ledger made because of events",
+		},
 		"CloseAnswer": {
 			"run":       "The run's number",
 			"watermark": "Of the run: events above it don't exist for it",

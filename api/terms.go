@@ -13,8 +13,10 @@ import (
 
 // TermsVersion is one version of how an account is billed.
 type TermsVersion struct {
-	Version int64           `json:"version" doc:"Grows with each version recorded; 0 is the built-in default"`
-	Terms   json.RawMessage `json:"terms" doc:"The terms, with everything spelled out that was left to defaults"`
+	Version   int64           `json:"version" doc:"Grows with each version recorded; 0 is the built-in default"`
+	Terms     json.RawMessage `json:"terms" doc:"The terms. Those in force are spelled out in full; of a version of an account, what it leaves to the default terms is left out"`
+	Inherited []string        `json:"inherited,omitempty" doc:"Fields that come from the default terms"`
+	Base      int64           `json:"base,omitempty" doc:"Of the terms in force: the version of the default terms that those come from; without it the built-in default"`
 }
 
 // TermsAnswer is how an account is billed, was and will be.
@@ -64,7 +66,66 @@ func (s *server) termsOf(ctx context.Context, account string) (*getTermsOut, err
 	return out, nil
 }
 
-func versionOf(t billing.Terms) TermsVersion { return TermsVersion{t.Version, t.JSON()} }
+func versionOf(t billing.Terms) TermsVersion {
+	return TermsVersion{Version: t.Version, Terms: t.JSON(), Inherited: append(t.Left(), t.Inherited()...), Base: t.Base}
+}
+
+type previewIn struct {
+	Account string `path:"account" example:"acme" doc:"The account. One that was never heard of has the default terms, and no drafts"`
+	Count   int    `query:"count" default:"12" minimum:"0" maximum:"1000" doc:"How many cycles are wanted after those that have begun"`
+	AsOf    string `query:"as_of" example:"2026-07-01T12:00:00Z" doc:"Draft as of a watermark (a position) or an RFC 3339 time. Without it, everything acknowledged until now counts"`
+}
+
+type previewOut struct{ Body billing.Preview }
+
+func (s *server) previewAccount(ctx context.Context, in *previewIn) (*previewOut, error) {
+	p, err := s.billing.Preview(ctx, billing.PreviewRequest{Account: in.Account, Count: in.Count, AsOf: in.AsOf})
+	if err != nil {
+		return nil, err
+	}
+	return &previewOut{p}, nil
+}
+
+type supposeIn struct {
+	previewIn
+	RawBody []byte `contentType:"application/json"`
+
+	broken *Problem
+}
+
+// Resolve looks at what the body claims to be.
+func (in *supposeIn) Resolve(ctx huma.Context) []error {
+	in.broken = termsFormat(ctx)
+	return nil
+}
+
+func (s *server) previewTerms(ctx context.Context, in *supposeIn) (*previewOut, error) {
+	if err := termsBody(in.RawBody, in.broken); err != nil {
+		return nil, err
+	}
+	p, err := s.billing.Preview(ctx, billing.PreviewRequest{Account: in.Account, Count: in.Count, AsOf: in.AsOf, Terms: in.RawBody})
+	if err != nil {
+		return nil, err
+	}
+	return &previewOut{p}, nil
+}
+
+func previewTermsDoc() doc {
+	return doc{
+		id: "preview-terms", tag: tagBill, summary: "Preview other terms",
+		text:  "The same as the preview of the account, as if the terms in the body were recorded: of the account, or without account of the default. Nothing is recorded.",
+		fails: []kind{conflicting, tooLarge, unsupported},
+		body:  termsRequest(),
+	}
+}
+
+func previewAccountDoc() doc {
+	return doc{
+		id: "preview-account", tag: tagBill, summary: "Preview the bills of an account",
+		text:  "The cycles of an account that aren't closed and those that come, and what its invoices would be now: priced drafts of the cycles that have begun, with late events on lines of their own. Nothing of it is stored; the close computes it anew from what is recorded by then. A watermark before that of the account's last close is refused: its invoices say what was billed.",
+		fails: []kind{conflicting},
+	}
+}
 
 func getTermsDoc() doc {
 	return doc{
@@ -86,9 +147,25 @@ type setTermsIn struct {
 
 // Resolve looks at what the body claims to be.
 func (in *setTermsIn) Resolve(ctx huma.Context) []error {
+	in.broken = termsFormat(ctx)
+	return nil
+}
+
+func termsFormat(ctx huma.Context) *Problem {
 	format, p := formatOf(ctx.Header("Content-Type"))
-	if in.broken = p; p == nil && format != wire.JSON {
-		in.broken = unsupported.problem("terms are sent as application/json")
+	if p == nil && format != wire.JSON {
+		return unsupported.problem("terms are sent as application/json")
+	}
+	return p
+}
+
+// termsBody refuses what can't be terms; what is wrong with terms is for billing to say.
+func termsBody(raw []byte, broken *Problem) error {
+	if broken != nil {
+		return broken
+	}
+	if !json.Valid(raw) {
+		return malformed.problem("the body must be terms as a JSON object")
 	}
 	return nil
 }
@@ -96,11 +173,8 @@ func (in *setTermsIn) Resolve(ctx huma.Context) []error {
 type setTermsOut struct{ Body TermsVersion }
 
 func (s *server) setTerms(ctx context.Context, in *setTermsIn) (*setTermsOut, error) {
-	if in.broken != nil {
-		return nil, in.broken
-	}
-	if !json.Valid(in.RawBody) {
-		return nil, malformed.problem("the body must be terms as a JSON object")
+	if err := termsBody(in.RawBody, in.broken); err != nil {
+		return nil, err
 	}
 	t, err := s.billing.SetTerms(ctx, in.RawBody, in.By)
 	if err != nil {
@@ -110,6 +184,16 @@ func (s *server) setTerms(ctx context.Context, in *setTermsIn) (*setTermsOut, er
 }
 
 func setTermsDoc() doc {
+	return doc{
+		id: "set-terms", tag: tagBill, summary: "Record terms",
+		text:  "What the terms of an account leave out is as in the default terms, now and when those change. Everything that is wrong is reported at once. Terms are only added. A version takes effect at the first boundary of a cycle that isn't before effective_from and isn't closed yet. Terms that are word for word the newest ones are not recorded again.",
+		fails: []kind{tooLarge, unsupported},
+		body:  termsRequest(),
+	}
+}
+
+// termsRequest describes a body that is terms.
+func termsRequest() *huma.RequestBody {
 	text := func(description, example string) *huma.Schema {
 		return &huma.Schema{Type: huma.TypeString, Description: description, Examples: []any{example}}
 	}
@@ -118,27 +202,22 @@ func setTermsDoc() doc {
 		Type: huma.TypeObject, Title: "Terms", AdditionalProperties: false,
 		Properties: map[string]*huma.Schema{
 			"account":        text("Whose terms they are; left out: the default, of every account without its own", "acme"),
+			"start":          text("Local date or time at which the account starts: a cycle begins there, so that the first may be short. Later terms of the account keep it", "2026-02-10"),
 			"effective_from": text("Local date, or local time to the second, from which they are wanted; left out: always", "2026-02-01"),
 			"cadence":        {Type: huma.TypeString, Enum: []any{"daily", "weekly", "monthly", "quarterly", "half-yearly", "yearly"}, Default: "monthly", Description: "How long cycles are"},
 			"every":          {Type: huma.TypeInteger, Default: 1, Minimum: new(1.0), Description: "How many of the cadence a cycle spans; about ten years at most", Examples: []any{1}},
-			"anchor":         text("Local date or time from which boundaries are counted; left out: the 1st, a Monday or 1 January", "2026-01-01"),
+			"anchor":         text("Local date or time from which boundaries are counted, or anniversary: the account's start; left out: the 1st, a Monday or 1 January", "2026-01-01"),
 			"zone":           text("IANA time zone of the boundaries; left out: the reporting zone", "Europe/London"),
 			"grace":          {Type: huma.TypeString, Default: "48h", Description: "How long after its end a cycle stays open, in hours, minutes and seconds; at most 744h", Examples: []any{"48h"}},
 			"group_by":       {Type: huma.TypeString, Enum: []any{"account", "stream"}, Default: "account", Description: "What gets an invoice of its own"},
-			"charges":        {Type: huma.TypeArray, Items: charge, Description: "What is billed, in the order of the lines; at most 64"},
+			"charges":        {Type: huma.TypeArray, Items: charge, Description: "What is billed, in the order of the lines; at most 64. The default terms must have some"},
 		},
-		Required: []string{"charges"},
 	}
 	const terms = `{"account":"acme","effective_from":"2026-02-01","cadence":"monthly","anchor":"2026-01-01","zone":"Europe/London","grace":"48h","group_by":"account","charges":[
  {"name":"sales","measure":"amount","types":["order.placed","order.returned"],"model":"sum"},
  {"name":"card fee","measure":"amount","types":["payment.captured"],"filters":{"scheme":["visa","mastercard"]},"model":"percentage","rate":"1.5","fixed_amount":"0.10"},
  {"name":"storage","measure":"quantity","types":["storage.used"],"model":"graduated","tiers":[{"up_to":"100","unit_amount":"0.10"},{"unit_amount":"0.08"}]}]}`
-	return doc{
-		id: "set-terms", tag: tagBill, summary: "Record terms",
-		text:  "Terms are only added. A version takes effect at the first boundary of a cycle that isn't before effective_from and isn't closed yet. Terms that are word for word the newest ones are not recorded again.",
-		fails: []kind{tooLarge, unsupported},
-		body: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"application/json": {Schema: schema, Example: example(terms)},
-		}},
-	}
+	return &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+		"application/json": {Schema: schema, Example: example(terms)},
+	}}
 }

@@ -92,8 +92,8 @@ func (f *fixture) stub() string {
 	f.Helper()
 	const sqlStub = `
 WITH cycle AS (
-    INSERT INTO billing.cycles (account, starts_at, ends_at, terms, run)
-    SELECT 'account-00000', '2026-01-01Z', '2026-02-01Z', 0, max(n) FROM billing.close_runs
+    INSERT INTO billing.cycles (account, starts_at, ends_at, terms, base, run)
+    SELECT 'account-00000', '2026-01-01Z', '2026-02-01Z', 0, 0, max(n) FROM billing.close_runs
     RETURNING account, starts_at, ends_at, run
 ), named AS (
     INSERT INTO billing.invoice_ids (account, id)

@@ -12,44 +12,64 @@ import (
 // Start <= t < End, in UTC.
 type Cycle struct {
 	Start, End time.Time
-	// Terms is the version in force in the cycle.
+	// Terms is the version in force in the cycle: one of the account's own, or
+	// else of the default terms.
 	Terms int64
+	// Base is the version of the default terms that fills in what the account's
+	// own leave out; 0 as well if they leave out nothing.
+	Base int64
 }
 
 // Calendar answers which cycle of an account an instant is in. It is a pure
 // function of the history of the account's terms. It doesn't change and can be
 // used by several goroutines.
 //
-// A version of the terms takes over at the first boundary, of the calendar that
-// was in force until then, that is not before its EffectiveFrom and not before
-// its NotBefore. From there on its own boundaries count; the cycle from the
-// takeover to the first of them bridges the change and may be short.
+// At every boundary the newest versions come into force, of the default terms
+// and of the account's own, whose EffectiveFrom and NotBefore aren't after it.
+// From there on the boundaries of both together count; the cycle from the
+// boundary to the first of them bridges the change and may be short. The start
+// of an account is a boundary, wherever it lies, unless the account was closed
+// beyond it when its terms were recorded.
 type Calendar struct {
 	spans []span // by time; at least one
 }
 
-// span is the time in which one version is in force.
+// span is the time in which the same versions are in force.
 type span struct {
-	from  time.Time // a boundary of the span before; the first span has no beginning and zero here
-	terms Terms
+	from      time.Time // a boundary of the span before, or the start of the account; zero of the first, which has no beginning
+	terms     Terms
+	byDefault bool // some of the terms are those of the default
+}
+
+// layer are the versions of the default terms or of one account, by number.
+type layer []Terms
+
+// at is the newest version whose time has come at an instant; ok is false if
+// there is none.
+func (l layer) at(instant time.Time) (t Terms, ok bool) {
+	for _, v := range slices.Backward(l) {
+		if !v.target().After(instant) {
+			return v, true
+		}
+	}
+	return Terms{}, false
 }
 
 // NewCalendar builds the calendar of one account from the versions of its terms:
-// the default's and its own together, in any order. They take effect in the
-// order of their version numbers; a later version supersedes whatever earlier
-// ones would have done from its takeover on. The default's versions count only
-// until the account has one of its own.
+// the default's and its own together, in any order. A later version supersedes
+// whatever earlier ones of its kind would have done from its time on. What the
+// account's own leave out is filled in from the default's.
 //
-// The first version must hold always (no EffectiveFrom and no NotBefore), as
-// that of DefaultTerms does. History that can't be terms of one account is an
-// error.
+// The first version must be the default's and hold always (no EffectiveFrom and
+// no NotBefore), as that of DefaultTerms does. History that can't be terms of
+// one account is an error.
 func NewCalendar(history []Terms) (*Calendar, error) {
 	versions := slices.Clone(history)
 	slices.SortStableFunc(versions, func(a, b Terms) int { return cmp.Compare(a.Version, b.Version) })
-	if len(versions) == 0 || !versions[0].target().IsZero() {
-		return nil, fmt.Errorf("calendar: no version of the terms holds from the beginning")
+	if len(versions) == 0 || !versions[0].target().IsZero() || versions[0].Account != "" {
+		return nil, fmt.Errorf("calendar: no version of the default terms holds from the beginning")
 	}
-	c, account := &Calendar{}, ""
+	var defaults, own layer
 	for i, v := range versions {
 		if i > 0 && v.Version == versions[i-1].Version {
 			return nil, fmt.Errorf("calendar: two terms have version %d", v.Version)
@@ -58,15 +78,16 @@ func NewCalendar(history []Terms) (*Calendar, error) {
 			return nil, fmt.Errorf("calendar: terms version %d: %w", v.Version, err)
 		}
 		switch {
-		case account == "":
-			account = v.Account
 		case v.Account == "":
-			continue
-		case v.Account != account:
-			return nil, fmt.Errorf("calendar: terms of two accounts: %q and %q", account, v.Account)
+			defaults = append(defaults, v)
+		case len(own) > 0 && v.Account != own[0].Account:
+			return nil, fmt.Errorf("calendar: terms of two accounts: %q and %q", own[0].Account, v.Account)
+		default:
+			own = append(own, v)
 		}
-		c.take(v)
 	}
+	c := &Calendar{spans: []span{wanted(defaults, own, time.Time{})}}
+	c.walk(defaults, own)
 	return c, nil
 }
 
@@ -77,6 +98,56 @@ func (c *Calendar) Charges() []Charge {
 		charges = append(charges, s.terms.Charges...)
 	}
 	return charges
+}
+
+// wanted is the span of the versions whose time has come at an instant.
+func wanted(defaults, own layer, at time.Time) span {
+	base, _ := defaults.at(at) // the first of them holds always
+	terms, ok := own.at(at)
+	if !ok {
+		return span{from: at, terms: base.anchored(), byDefault: true}
+	}
+	return span{from: at, terms: terms.over(base), byDefault: terms.left != left{}}
+}
+
+// walk adds the spans after the first: at each boundary where other versions
+// are wanted than those in force, and at the start of the account.
+func (c *Calendar) walk(defaults, own layer) {
+	starts := own.starts()
+	points := slices.Clone(starts)
+	for _, v := range slices.Concat(defaults, own) {
+		points = append(points, v.target())
+	}
+	slices.SortFunc(points, time.Time.Compare)
+	for _, at := range points {
+		last := &c.spans[len(c.spans)-1]
+		if !at.After(last.from) {
+			continue // looked at where that span began
+		}
+		start := slices.ContainsFunc(starts, at.Equal)
+		if !start {
+			if at = c.boundaryFrom(at); slices.ContainsFunc(starts, func(s time.Time) bool { return s.After(last.from) && s.Before(at) }) {
+				continue // the start comes first, and looks at all that is wanted by then
+			}
+		}
+		next := wanted(defaults, own, at)
+		if start || next.terms.Version != last.terms.Version || next.terms.Base != last.terms.Base {
+			c.spans = append(c.spans, next)
+		}
+	}
+}
+
+// starts are the instants at which the account starts: of every version that is
+// to be in force by then and that no later one supersedes before.
+func (l layer) starts() []time.Time {
+	var starts []time.Time
+	for i, v := range l {
+		superseded := slices.ContainsFunc(l[i+1:], func(w Terms) bool { return w.target().Before(v.StartsAt) })
+		if !v.StartsAt.IsZero() && !v.target().After(v.StartsAt) && !superseded {
+			starts = append(starts, v.StartsAt)
+		}
+	}
+	return starts
 }
 
 // usable checks what calendar and prices compute with, for terms that didn't
@@ -91,6 +162,8 @@ func (t Terms) usable() error {
 		return fmt.Errorf("every %d of the cadence isn't between 1 and %d", t.Every, t.Cadence.mostEvery())
 	case !t.Anchor.Date.exists() || t.Anchor.Clock < 0 || t.Anchor.Clock >= day:
 		return fmt.Errorf("anchor %v isn't a time of the calendar", t.Anchor)
+	case t.Start.Date != Date{} && (!t.Start.Date.exists() || t.Start.Clock < 0 || t.Start.Clock >= day):
+		return fmt.Errorf("start %v isn't a time of the calendar", t.Start)
 	case t.Grace < 0 || t.Grace > MaxGrace:
 		return fmt.Errorf("grace %v isn't between 0 and %v", t.Grace, MaxGrace)
 	}
@@ -108,20 +181,6 @@ func (t Terms) target() time.Time {
 		return t.NotBefore.UTC()
 	}
 	return t.EffectiveFrom.UTC()
-}
-
-// take lets v take over from the calendar as it is.
-func (c *Calendar) take(v Terms) {
-	target := v.target()
-	if target.IsZero() {
-		c.spans = []span{{terms: v}}
-		return
-	}
-	from, keep := c.boundaryFrom(target), len(c.spans)
-	for keep > 1 && !c.spans[keep-1].from.Before(from) {
-		keep--
-	}
-	c.spans = append(c.spans[:keep], span{from: from, terms: v})
 }
 
 // boundaryFrom returns the first boundary at or after an instant.
@@ -143,30 +202,56 @@ func (c *Calendar) Cycle(at time.Time) Cycle {
 	i := c.spanAt(at)
 	s := &c.spans[i]
 	k := s.index(at)
-	cy := Cycle{Start: s.boundary(k), End: s.boundary(k + 1), Terms: s.terms.Version}
+	cy := Cycle{Start: s.boundary(k), End: s.boundary(k + 1), Terms: s.terms.Version, Base: s.terms.Base}
 	if i > 0 && cy.Start.Before(s.from) {
 		cy.Start = s.from
 	}
-	return cy // the next span begins at a boundary of this one, so no cycle reaches across
+	if i+1 < len(c.spans) && c.spans[i+1].from.Before(cy.End) {
+		cy.End = c.spans[i+1].from
+	}
+	return cy
+}
+
+// Whole returns the cycle as the terms in force in cy would have it: longer than
+// cy where that bridges a change, or is cut by the start of the account.
+func (c *Calendar) Whole(cy Cycle) Cycle {
+	s := &c.spans[c.spanAt(cy.Start)]
+	k := s.index(cy.Start)
+	return Cycle{Start: s.boundary(k), End: s.boundary(k + 1), Terms: cy.Terms, Base: cy.Base}
 }
 
 // Next returns the cycle that begins where cy ends.
 func (c *Calendar) Next(cy Cycle) Cycle { return c.Cycle(cy.End) }
 
 // TermsAt returns the terms in force in the cycle that starts at, or holds, the
-// instant.
+// instant, with what they leave to the default terms filled in.
 func (c *Calendar) TermsAt(cycleStart time.Time) Terms { return c.spans[c.spanAt(cycleStart)].terms }
 
 // Effective returns the boundary at which a version takes over; zero if it holds
 // from the beginning. ok is false for a version that never does: one superseded
-// before its time, or of the default after the account's first own.
+// before its time, or of the default while the account's own leave out nothing.
 func (c *Calendar) Effective(version int64) (from time.Time, ok bool) {
 	for _, s := range c.spans {
-		if s.terms.Version == version {
+		if s.terms.Version == version || s.terms.inherited != (left{}) && s.terms.Base == version {
 			return s.from, true
 		}
 	}
 	return time.Time{}, false
+}
+
+// defaultUntil is the last instant, up to end, until which the default terms
+// had a say; zero if they never did.
+func (c *Calendar) defaultUntil(end time.Time) time.Time {
+	for i, s := range slices.Backward(c.spans) {
+		if !s.byDefault || !s.from.Before(end) {
+			continue
+		}
+		if i+1 < len(c.spans) && c.spans[i+1].from.Before(end) {
+			return c.spans[i+1].from
+		}
+		return end
+	}
+	return time.Time{}
 }
 
 // index returns the number of the last boundary at or before an instant, in the

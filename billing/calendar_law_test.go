@@ -19,6 +19,7 @@ func drawTerms(rt *rapid.T, zones []string) Terms {
 	}
 	terms.Every = rapid.SampledFrom([]int{1, 1, 1, 2, 3, 5, 10}).Draw(rt, "every")
 	terms.Anchor.Date = Date{Year: rapid.IntRange(2009, 2028).Draw(rt, "year"), Month: 1, Day: 1}.AddDays(rapid.IntRange(0, 365).Draw(rt, "day"))
+	terms.Anchor.Anniversary = rapid.IntRange(0, 3).Draw(rt, "anniversary") == 0
 	terms.Anchor.Clock = rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Minute, 15 * time.Hour, day - time.Second}).Draw(rt, "clock")
 	return terms
 }
@@ -28,15 +29,34 @@ func drawInstant(rt *rapid.T, label string) time.Time {
 	return time.Unix(rapid.Int64Range(from, to).Draw(rt, label), 0).UTC()
 }
 
+// drawOwn draws terms of an account: some leave things to the default terms, and
+// some say when the account starts.
+func drawOwn(rt *rapid.T, zones []string) Terms {
+	v := drawTerms(rt, zones)
+	v.Account = "acme"
+	if rapid.Bool().Draw(rt, "leaves things out") {
+		v.left = left{
+			cadence: rapid.Bool().Draw(rt, "no cadence"), anchor: rapid.Bool().Draw(rt, "no anchor"),
+			zone: rapid.Bool().Draw(rt, "no zone"), grace: rapid.Bool().Draw(rt, "no grace"),
+		}
+	}
+	if rapid.Bool().Draw(rt, "starts") {
+		v.Start = drawTerms(rt, zones).Anchor
+		v.Start.Anniversary = false
+		v.begin()
+	}
+	return v
+}
+
 // drawHistory draws an account's history: a base that always holds, and versions
 // of the default and of the account. NotBefore is only sometimes a boundary, as
 // the calendar mustn't depend on it.
 func drawHistory(rt *rapid.T, zones []string) []Terms {
 	history := []Terms{drawTerms(rt, zones)}
 	for n := range rapid.IntRange(0, 6).Draw(rt, "versions") {
-		v := drawTerms(rt, zones)
+		draw := rapid.SampledFrom([]func(*rapid.T, []string) Terms{drawTerms, drawOwn, drawOwn}).Draw(rt, "of")
+		v := draw(rt, zones)
 		v.Version = int64(n + 1)
-		v.Account = rapid.SampledFrom([]string{"", "acme", "acme"}).Draw(rt, "account")
 		if rapid.IntRange(0, 9).Draw(rt, "dated") > 0 {
 			v.EffectiveFrom = drawInstant(rt, "effective")
 		}
@@ -111,47 +131,72 @@ func slowBoundary(v Terms, k int) time.Time {
 	return Anchor{Date: on, Clock: v.Anchor.Clock}.in(v.Zone)
 }
 
-// slowBorders is the law of the calendar done the long way: the boundaries in a
-// window are listed, and each version in turn cuts the list and goes on with its
-// own.
+// slowBorders is the law of the calendar done the long way, from border to border: the next one of the
+// terms in force, or the start of the account before it; and there those are chosen anew.
 func slowBorders(history []Terms, from, to time.Time) []border {
-	list := func(v Terms) (at []time.Time) {
-		days, months := v.Cadence.step()
-		for k := -40_000 / v.Every / (days + 30*months); ; k++ {
-			b := slowBoundary(v, k)
-			if !b.Before(to) {
-				return at
-			}
-			if !b.Before(from) && (len(at) == 0 || b.After(at[len(at)-1])) { // where days were skipped, two may be one
-				at = append(at, b)
+	comes := func(v Terms) time.Time {
+		if v.NotBefore.After(v.EffectiveFrom) {
+			return v.NotBefore
+		}
+		return v.EffectiveFrom
+	}
+	newest := func(account string, at time.Time) (found *Terms) {
+		for i, v := range history { // by version
+			if v.Account == account && !comes(v).After(at) {
+				found = &history[i]
 			}
 		}
+		return found
 	}
+	wanted := func(at time.Time) Terms {
+		base := *newest("", at)
+		if own := newest("acme", at); own != nil {
+			return own.over(base)
+		}
+		return base.anchored()
+	}
+	var starts []time.Time
+	for _, v := range history {
+		before := newest("acme", v.StartsAt.Add(-1))
+		if !v.StartsAt.IsZero() && !comes(v).After(v.StartsAt) && (before == nil || before.Version <= v.Version) {
+			starts = append(starts, v.StartsAt)
+		}
+	}
+	grids := map[[2]int64][]time.Time{}
 	var borders []border
-	own := false
-	for i, v := range history {
-		if v.Account == "" && own {
-			continue
+	for terms, at := wanted(time.Time{}), from; ; {
+		key := [2]int64{terms.Version, terms.Base}
+		if grids[key] == nil {
+			grids[key] = slowGrid(terms, from, to)
 		}
-		own = v.Account != ""
-		target := v.EffectiveFrom
-		if v.NotBefore.After(target) {
-			target = v.NotBefore
+		grid := grids[key]
+		i, _ := slices.BinarySearchFunc(grid, at.Add(1), time.Time.Compare)
+		if i == len(grid) {
+			return borders
 		}
-		take := 0
-		if i > 0 && !target.IsZero() {
-			take = slices.IndexFunc(borders, func(b border) bool { return !b.at.Before(target) }) + 1
-			borders = borders[:take]
-		} else {
-			borders = nil
-		}
-		for _, at := range list(v) {
-			if take == 0 || at.After(borders[take-1].at) {
-				borders = append(borders, border{at: at, before: v})
+		next := grid[i]
+		for _, s := range starts {
+			if s.After(at) && s.Before(next) {
+				next = s
 			}
 		}
+		borders = append(borders, border{at: next, before: terms})
+		terms, at = wanted(next), next
 	}
-	return borders
+}
+
+// slowGrid are the boundaries of terms between two instants.
+func slowGrid(v Terms, from, to time.Time) (at []time.Time) {
+	days, months := v.Cadence.step()
+	for k := -40_000 / v.Every / (days + 30*months); ; k++ {
+		b := slowBoundary(v, k)
+		if !b.Before(to) {
+			return at
+		}
+		if !b.Before(from) && (len(at) == 0 || b.After(at[len(at)-1])) { // where days were skipped, two may be one
+			at = append(at, b)
+		}
+	}
 }
 
 func TestCalendarIsTheLaw(t *testing.T) {
@@ -163,7 +208,7 @@ func TestCalendarIsTheLaw(t *testing.T) {
 		i := rapid.IntRange(0, len(borders)-2).Draw(rt, "border")
 		for last := min(i+300, len(borders)-1); i < last; i++ {
 			got := c.Cycle(borders[i].at)
-			if !got.Start.Equal(borders[i].at) || !got.End.Equal(borders[i+1].at) || got.Terms != borders[i+1].before.Version {
+			if !got.Start.Equal(borders[i].at) || !got.End.Equal(borders[i+1].at) || got.Terms != borders[i+1].before.Version || got.Base != borders[i+1].before.Base {
 				rt.Fatalf("cycle is [%v, %v) of version %d, want [%v, %v) of %d", got.Start, got.End, got.Terms,
 					borders[i].at, borders[i+1].at, borders[i+1].before.Version)
 			}
@@ -194,7 +239,7 @@ func checkDue(rt *rapid.T, c *Calendar, borders []border, through Date, now time
 		if held = held || b.at.Add(b.before.Grace).After(now); !held {
 			want = b.at
 		} else if i > 0 && !borders[i-1].at.After(now) {
-			skipped = append(skipped, Cycle{Start: borders[i-1].at, End: b.at, Terms: b.before.Version})
+			skipped = append(skipped, Cycle{Start: borders[i-1].at, End: b.at, Terms: b.before.Version, Base: b.before.Base})
 		}
 	}
 	if got := c.LastBoundary(through, now); !got.Equal(want) {
@@ -269,8 +314,15 @@ func TestNewTermsMoveNoClosedBoundary(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		before, history := drawCalendar(rt)
 		closed := before.Cycle(drawInstant(rt, "closed")).Start
-		v := drawTerms(rt, zones)
-		v.Version, v.Account, v.NotBefore = 100, "acme", closed
+		v := drawOwn(rt, zones)
+		v.Version, v.NotBefore = 100, closed
+		if rapid.Bool().Draw(rt, "of the default") {
+			v.Account, v.left, v.Start, v.StartsAt = "", left{}, Anchor{}, time.Time{}
+			v.NotBefore = before.defaultUntil(closed)
+			if v.NotBefore.IsZero() {
+				v.NotBefore = drawInstant(rt, "default closed")
+			}
+		}
 		if rapid.Bool().Draw(rt, "dated") {
 			v.EffectiveFrom = drawInstant(rt, "effective")
 		}
@@ -286,7 +338,7 @@ func TestNewTermsMoveNoClosedBoundary(t *testing.T) {
 			}
 			at = old.Start.Add(-1)
 		}
-		if from, ok := after.Effective(100); !ok || from.Before(closed) || from.Before(v.EffectiveFrom) {
+		if from, ok := after.Effective(100); v.Account != "" && !ok || ok && (from.Before(v.NotBefore) || from.Before(v.EffectiveFrom)) {
 			rt.Fatalf("the version takes over at %v, %v; closed through %v, wanted from %v", from, ok, closed, v.EffectiveFrom)
 		}
 	})

@@ -135,6 +135,18 @@ func TestBoundaries(t *testing.T) {
 			[]string{"2018-10-04T03:00:00Z", "2018-11-04T03:00:00Z", "2018-12-04T02:00:00Z"},
 		},
 		{
+			"days across the one that Samoa skipped", Daily, "2000-01-01", "Pacific/Apia", "2011-12-29T11:00:00Z",
+			[]string{"2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z", "2012-01-01T10:00:00Z"},
+		},
+		{
+			"days with a doubled midnight in Havana", Daily, "2000-01-01", "America/Havana", "2024-11-02T12:00:00Z",
+			[]string{"2024-11-02T04:00:00Z", "2024-11-03T04:00:00Z", "2024-11-04T05:00:00Z"},
+		},
+		{"quarters", Quarterly, "2000-01-01", "UTC", "2024-05-20T00:00:00Z", []string{"2024-04-01", "2024-07-01", "2024-10-01", "2025-01-01"}},
+		{"quarters from 30 November", Quarterly, "2023-11-30", "UTC", "2023-12-01T00:00:00Z", []string{"2023-11-30", "2024-02-29", "2024-05-30", "2024-08-30", "2024-11-30", "2025-02-28"}},
+		{"half-years", HalfYearly, "2000-08-31", "UTC", "2024-03-01T00:00:00Z", []string{"2024-02-29", "2024-08-31", "2025-02-28"}},
+		{"years from 29 February", Yearly, "2024-02-29", "UTC", "2024-02-29T00:00:00Z", []string{"2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28", "2028-02-29"}},
+		{
 			"local time of day over a clock change", Monthly, "2026-01-31T06:00:00", "Europe/London", "2026-03-10T00:00:00Z",
 			[]string{"2026-02-28T06:00:00Z", "2026-03-31T05:00:00Z", "2026-04-30T05:00:00Z"},
 		},
@@ -160,6 +172,54 @@ func TestBoundaries(t *testing.T) {
 				cy = calendar.Next(cy)
 			}
 		})
+	}
+}
+
+// Of several units, one in so many boundaries counts, in both directions.
+func TestEvery(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cadence Cadence
+		every   int
+		anchor  string
+		want    []string // of the cycle of 2024-06-15 on
+	}{
+		{Daily, 30, "2024-06-08", []string{"2024-06-08", "2024-07-08", "2024-08-07"}},
+		{Daily, 30, "2024-08-07", []string{"2024-06-08", "2024-07-08", "2024-08-07"}},
+		{Weekly, 2, "2024-01-03", []string{"2024-06-05", "2024-06-19", "2024-07-03"}},
+		{Monthly, 5, "2024-01-31", []string{"2024-01-31", "2024-06-30", "2024-11-30", "2025-04-30"}},
+		{Quarterly, 3, "2030-01-01", []string{"2024-01-01", "2024-10-01", "2025-07-01"}},
+		{HalfYearly, 3, "2023-01-01", []string{"2023-01-01", "2024-07-01", "2026-01-01"}},
+		{Yearly, 4, "2024-02-29", []string{"2024-02-29", "2028-02-29", "2032-02-29"}},
+	} {
+		calendar := mustCalendar(t, plan{cadence: c.cadence, every: c.every, anchor: c.anchor, zone: "UTC"})
+		cy := calendar.Cycle(mustTime(t, "2024-06-15T00:00:00Z"))
+		for _, want := range c.want {
+			if !cy.Start.Equal(mustTime(t, want+"T00:00:00Z")) {
+				t.Errorf("every %d %s from %s: %v, want %s", c.every, c.cadence, c.anchor, cy.Start, want)
+			}
+			cy = calendar.Next(cy)
+		}
+	}
+}
+
+// The whole cycle is what one that begins with the account is a part of.
+func TestWhole(t *testing.T) {
+	t.Parallel()
+	own := plan{version: 1, account: "acme", cadence: Quarterly, anchor: "2000-01-15", zone: "UTC"}.terms(t)
+	own.Start = mustAnchor(t, "2024-05-20")
+	own.begin()
+	c, err := NewCalendar([]Terms{DefaultTerms(time.UTC), own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cy := c.Cycle(own.StartsAt)
+	whole := c.Whole(cy)
+	if !cy.Start.Equal(own.StartsAt) || !whole.Start.Equal(mustTime(t, "2024-04-15T00:00:00Z")) || whole.End.Sub(whole.Start) != 91*day || !whole.End.Equal(cy.End) {
+		t.Errorf("[%v, %v) is a part of [%v, %v)", cy.Start, cy.End, whole.Start, whole.End)
+	}
+	if next := c.Next(cy); c.Whole(next) != next {
+		t.Errorf("%v is a part of %v", next, c.Whole(next))
 	}
 }
 
@@ -278,7 +338,7 @@ func TestTakeover(t *testing.T) {
 			"the default changes after the account's own",
 			[]plan{base, own(1, "2026-03-01T00:00:00Z", "", mid), {version: 2, effective: "2026-02-01T00:00:00Z", cadence: Weekly, anchor: "2026-01-05", zone: "UTC"}},
 			"2026-01-20T00:00:00Z",
-			[]string{"2026-01-01 0", "2026-02-01 0", "2026-03-01 1", "2026-03-15 1"},
+			[]string{"2026-01-01 0", "2026-02-01 2", "2026-02-02 2", "2026-02-09 2", "2026-02-16 2", "2026-02-23 2", "2026-03-02 1", "2026-03-15 1"},
 		},
 		{
 			"the default changes before the account's own",

@@ -100,6 +100,9 @@ func weekStarting(t *testing.T, weekday string) Date {
 // calendar is that of an account with the terms, which were read from their JSON.
 func (in caseTerms) calendar(t *testing.T, further map[string]any) *Calendar {
 	t.Helper()
+	if in.ActiveFrom != "" {
+		further = of("acme", map[string]any{"start": in.local(t, in.ActiveFrom)})
+	}
 	terms, err := ParseTerms(in.terms(t, further), time.UTC)
 	if err != nil {
 		t.Fatal(err)

@@ -167,22 +167,23 @@ func (done *closedAccount) count(all []*draft, late []bunch) {
 }
 
 const sqlInsertCycles = `
-INSERT INTO billing.cycles (account, starts_at, ends_at, terms, run)
-SELECT $1, u.starts_at, u.ends_at, u.terms, $2
-FROM unnest($3::timestamptz[], $4::timestamptz[], $5::bigint[]) AS u (starts_at, ends_at, terms)`
+INSERT INTO billing.cycles (account, starts_at, ends_at, terms, base, run)
+SELECT $1, u.starts_at, u.ends_at, u.terms, u.base, $2
+FROM unnest($3::timestamptz[], $4::timestamptz[], $5::bigint[], $6::bigint[]) AS u (starts_at, ends_at, terms, base)`
 
 // queueCycles queues the cycles that get an invoice.
 func queueCycles(out *writes, w *window, all []*draft, run int64) {
 	var starts, ends []time.Time
-	var terms []int64
+	var terms, base []int64
 	for _, v := range all { // by cycle
 		if n := len(starts); n > 0 && starts[n-1].Equal(v.cycle.Start) {
 			continue
 		}
 		starts, ends, terms = append(starts, v.cycle.Start), append(ends, v.cycle.End), append(terms, v.cycle.Terms)
+		base = append(base, v.cycle.Base)
 	}
 	if len(starts) > 0 {
-		out.exec(nil, sqlInsertCycles, w.account, run, starts, ends, terms)
+		out.exec(nil, sqlInsertCycles, w.account, run, starts, ends, terms, base)
 	}
 }
 

@@ -44,6 +44,7 @@
 // belongs to a cycle by its occurred_at; whether it was in time is decided by
 // its position and the watermark of the close, never by recorded_at.
 //
+//   - start: when an account begins to be billed; a cycle begins there.
 //   - effective_from: the instant from which the operator wants terms to hold.
 //     They act from the first boundary at or after it.
 //   - not before: the boundary through which the account was closed when the

@@ -30,7 +30,8 @@ type draft struct {
 // draftLine prices what the draft pins of one original cycle by one charge.
 type draftLine struct {
 	charge Charge
-	rank   int // of the charge in its terms
+	rank   int   // of the charge in its terms
+	terms  int64 // the version that has the charge
 	origin Cycle
 	late   bool
 	first  *uuid.UUID // late: the invoice that billed the original cycle first
@@ -85,7 +86,7 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 		key := lineKey{invoice.id, origin.Start, c.Name}
 		l := d.line[key]
 		if l == nil {
-			l = &draftLine{charge: c, rank: rank, origin: origin, late: !origin.Start.Equal(target.Start)}
+			l = &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), origin: origin, late: !origin.Start.Equal(target.Start)}
 			d.line[key] = l
 			invoice.lines = append(invoice.lines, l)
 		}
@@ -300,7 +301,7 @@ func (c *lineColumns) add(v *draft, number int, l *draftLine) {
 	c.line = append(c.line, number)
 	c.charge = append(c.charge, l.charge.Name)
 	c.definition = append(c.definition, l.charge.definition())
-	c.terms = append(c.terms, l.origin.Terms)
+	c.terms = append(c.terms, l.terms)
 	c.originStart = append(c.originStart, l.origin.Start)
 	c.originEnd = append(c.originEnd, l.origin.End)
 	c.late = append(c.late, l.late)

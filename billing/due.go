@@ -14,20 +14,19 @@ import "time"
 func (c *Calendar) LastBoundary(through Date, now time.Time) (end time.Time) {
 	for i := range c.spans {
 		s := &c.spans[i]
-		last := s.lastDue(through, now)
-		if i > 0 && last.Before(s.from) {
+		limit := s.limit(through, now)
+		if i+1 < len(c.spans) && !c.spans[i+1].from.After(limit) {
+			continue
+		}
+		if i > 0 && limit.Before(s.from) { // its grace is longer than that of the span before
 			return s.from
 		}
-		end = last
-		if i+1 < len(c.spans) {
-			next := c.spans[i+1].from
-			if last.Before(next) {
-				return last
-			}
-			end = next
+		if end = s.boundary(s.index(limit)); i > 0 && end.Before(s.from) {
+			return s.from
 		}
+		return end
 	}
-	return end
+	return end // not reached: the last span has no end
 }
 
 // Skipped returns the cycles that an account would keep open, though they end by
@@ -65,13 +64,13 @@ func (c *Calendar) Due(cy Cycle) time.Time {
 	return due
 }
 
-// lastDue returns the last boundary of the span's terms, wherever the span
-// begins and ends, with a local date of at most the day after through and its
+// limit is the last instant that a boundary which ends a cycle of the span may
+// have, to be closed: its local date is at most the day after through, and its
 // grace over at now.
-func (s *span) lastDue(through Date, now time.Time) time.Time {
+func (s *span) limit(through Date, now time.Time) time.Time {
 	at := now.Add(-s.terms.Grace)
-	if limit := through.AddDays(2).In(s.terms.Zone); !at.Before(limit) {
-		at = limit.Add(-1)
+	if end := through.AddDays(2).In(s.terms.Zone); !at.Before(end) {
+		at = end.Add(-1)
 	}
-	return s.boundary(s.index(at))
+	return at
 }

@@ -107,12 +107,13 @@ type invoiceCursor struct {
 const selectInvoice = `
 SELECT i.id, n.series, n.number, i.account,
        CASE WHEN v.invoice_id IS NOT NULL THEN 'void' WHEN s.status IS NOT NULL THEN s.status WHEN n.number IS NOT NULL THEN 'issued' ELSE 'ready' END,
-       i.cycle_start, i.cycle_end, COALESCE(t.terms ->> 'zone', (SELECT g.reporting_zone FROM ledger.settings g)),
+       i.cycle_start, i.cycle_end, COALESCE(t.terms ->> 'zone', d.terms ->> 'zone', (SELECT g.reporting_zone FROM ledger.settings g)),
        i.currency, COALESCE(i.stream, ''), i.total, i.events, i.pinned, i.rebills, (SELECT r.id FROM billing.invoices r WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.rebills = i.id),
        COALESCE(v.outcome, ''), COALESCE(v.why, ''), v.voided_at, i.watermark, i.position, i.created_at, n.issued_at
 FROM billing.invoices i
 JOIN billing.cycles c ON c.account = i.account AND c.starts_at = i.cycle_start
 LEFT JOIN billing.terms t ON t.n = c.terms
+LEFT JOIN billing.terms d ON d.n = c.base
 LEFT JOIN billing.invoice_numbers n ON n.account = i.account AND n.invoice_id = i.id
 LEFT JOIN billing.voids v ON v.account = i.account AND v.invoice_id = i.id
 LEFT JOIN LATERAL (

@@ -87,13 +87,33 @@ const perTenth = `{"account":%q,"cadence":%q,"zone":%q,"grace":%q,"group_by":%q,
 
 func (w *world) setTerms() {
 	account := rapid.SampledFrom(append(w.accounts, "")).Draw(w.rt, "account of terms")
-	raw := fmt.Sprintf(perTenth, account, rapid.SampledFrom([]string{"weekly", "monthly"}).Draw(w.rt, "cadence"),
+	cadence := rapid.SampledFrom([]string{"weekly", "monthly", "daily"}).Draw(w.rt, "cadence")
+	raw := fmt.Sprintf(perTenth, account, cadence,
 		rapid.SampledFrom([]string{"UTC", "America/New_York", "Asia/Tokyo"}).Draw(w.rt, "zone"),
 		rapid.SampledFrom([]string{"0h", "2d", "9d"}).Draw(w.rt, "grace"), rapid.SampledFrom([]string{"account", "stream"}).Draw(w.rt, "group by"))
 	if account == "" {
 		raw = "{" + raw[len(`{"account":"",`):]
+	} else if rapid.Bool().Draw(w.rt, "partly") {
+		raw = w.partly(account)
+	}
+	if cadence == "daily" && account == "" {
+		raw = `{"every":11,` + raw[1:]
 	}
 	w.terms(raw)
+}
+
+// partly are terms of an account that leave most to the default terms.
+func (w *world) partly(account string) string {
+	start := DateOf(w.now().AddDate(0, 0, rapid.IntRange(-40, 40).Draw(w.rt, "start"))).String()
+	return fmt.Sprintf(rapid.SampledFrom([]string{
+		`{"account":%q}`,
+		`{"account":%q,"grace":"4d"}`,
+		`{"account":%q,"cadence":"daily","every":5}`,
+		`{"account":%q,"zone":"America/Santiago"}`,
+		`{"account":%q,"anchor":"anniversary","start":"` + start + `"}`,
+		`{"account":%q,"cadence":"monthly","start":"` + start + `"}`,
+		`{"account":%q,"effective_from":"` + start + `","group_by":"stream"}`,
+	}).Draw(w.rt, "document"), account)
 }
 
 func (w *world) arrive() {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
 
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
@@ -31,6 +33,7 @@ type PreviewCycle struct {
 	End          time.Time `json:"end"`
 	Zone         string    `json:"zone"`          // it begins and ends on a local date or time there
 	Terms        int64     `json:"terms"`         // version; 0 is the built-in default
+	Base         int64     `json:"base"`          // version of the default terms that fills in what the account's own leave out; else 0
 	ClosableFrom time.Time `json:"closable_from"` // when its grace, and that of those before it, is over
 }
 
@@ -54,11 +57,15 @@ type PreviewRequest struct {
 	Count int
 	// AsOf is a watermark or a time, as ledger.AsOf reads it; empty is now.
 	AsOf string
+	// Terms, if any, are terms in JSON that are looked at as if they were recorded now: of the account, or
+	// of the default. Nothing is recorded.
+	Terms []byte
 }
 
 // Preview computes the cycles of an account that aren't closed and the coming ones, and the invoices
 // that a close would write if the cycles that have begun ended now. A watermark before that of the
-// account's last close is ErrConflict: what was billed then is on invoices.
+// account's last close is ErrConflict: what was billed then is on invoices. What is wrong with the terms
+// to be looked at is a *TermsError.
 func (b *Billing) Preview(ctx context.Context, r PreviewRequest) (Preview, error) {
 	if r.Account == "" {
 		return Preview{}, ledger.Invalid("account", "", "must be the name of an account")
@@ -89,9 +96,32 @@ func (b *Billing) Preview(ctx context.Context, r PreviewRequest) (Preview, error
 		if err := b.complete(ctx, tx, v, known{}); err != nil {
 			return err
 		}
+		if len(r.Terms) > 0 {
+			if err := b.suppose(ctx, tx, catalogue, v, r.Terms); err != nil {
+				return err
+			}
+		}
 		return b.preview(ctx, tx, catalogue, v, r.Count, &p)
 	})
 	return p, wrap(err, "preview of %q", r.Account)
+}
+
+// suppose gives the view the calendar that it would have if further terms were recorded.
+func (b *Billing) suppose(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, raw []byte) error {
+	t, k, err := b.checkTerms(ctx, tx, catalogue, raw)
+	if err != nil {
+		return err
+	}
+	if t.Account != "" && t.Account != v.account {
+		return &TermsError{Problems: []Problem{{Field: "account", Value: shorten(t.Account), Rule: "must be the account that is looked at, or be left out for the default terms"}}}
+	}
+	t.Version = k.newest + 1
+	if t.NotBefore, err = b.closedForTerms(ctx, tx, k, t.Account); err != nil {
+		return err
+	}
+	v.line = &timeline{history: append(slices.Clone(v.line.history), t)}
+	v.cal, err = v.line.calendar()
+	return err
 }
 
 func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, count int, p *Preview) error {
@@ -128,7 +158,7 @@ func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catal
 			}
 		}
 		p.Cycles = append(p.Cycles, PreviewCycle{
-			Start: cy.Start, End: cy.End, Terms: cy.Terms, Zone: v.cal.TermsAt(cy.Start).Zone.String(), ClosableFrom: v.cal.Due(cy),
+			Start: cy.Start, End: cy.End, Terms: cy.Terms, Base: cy.Base, Zone: v.cal.TermsAt(cy.Start).Zone.String(), ClosableFrom: v.cal.Due(cy),
 		})
 	}
 	return nil
@@ -136,20 +166,17 @@ func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catal
 
 // shown is the draft as others see it.
 func (d *draft) shown() Draft {
-	money := func(l *draftLine) (billed, amount Money) {
-		return Money{Amount: l.billed, Currency: d.currency}, Money{Amount: l.amount, Currency: d.currency}
-	}
+	money := func(x decimal.Decimal) Money { return Money{Amount: x, Currency: d.currency} }
 	out := Draft{
 		CycleStart: d.cycle.Start, CycleEnd: d.cycle.End, Currency: d.currency, Stream: d.stream,
-		Total: Money{Amount: d.total, Currency: d.currency}, Events: d.events, Pinned: d.pinned, Lines: make([]Line, len(d.lines)),
+		Total: money(d.total), Events: d.events, Pinned: d.pinned, Lines: make([]Line, len(d.lines)),
 	}
 	for i, l := range d.lines {
-		billed, amount := money(l)
 		out.Lines[i] = Line{
-			Line: i + 1, Charge: l.charge.Name, Terms: l.origin.Terms, Definition: json.RawMessage(l.charge.definition()),
+			Line: i + 1, Charge: l.charge.Name, Terms: l.terms, Definition: json.RawMessage(l.charge.definition()),
 			OriginStart: l.origin.Start, OriginEnd: l.origin.End, Late: l.late, OriginInvoice: l.first, Events: l.added.Count, Pinned: l.pinned,
 			Added: l.added.Sum, First: l.added.First, BeforeCounted: l.before.Count, Before: l.before.Sum, BeforeFirst: l.before.First,
-			Billed: billed, Calculation: l.calculation, Exact: l.exact, Amount: amount,
+			Billed: money(l.billed), Calculation: l.calculation, Exact: l.exact, Amount: money(l.amount),
 		}
 	}
 	return out

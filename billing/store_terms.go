@@ -2,8 +2,10 @@ package billing
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -52,7 +54,11 @@ func (b *Billing) readBook(ctx context.Context, q querier, accounts ...string) (
 		if err := rows.Scan(&n, &account, &notBefore, &raw); err != nil {
 			return nil, fmt.Errorf("read terms: %w", err)
 		}
-		t, err := ParseTerms(raw, b.zone)
+		zone := b.zone
+		if account != nil {
+			zone = defaults[len(defaults)-1].Zone // as it was when they were recorded: rows come by version
+		}
+		t, err := ParseTerms(raw, zone)
 		if err != nil {
 			return nil, fmt.Errorf("terms version %d: %w: %w", n, ledger.ErrCorrupt, err)
 		}
@@ -82,13 +88,9 @@ func (k *book) timeline(account string) *timeline {
 	if len(own) == 0 {
 		return k.defaults
 	}
-	var history []Terms
-	for _, t := range k.defaults.history {
-		if t.Version < own[0].Version { // later ones never concern the account
-			history = append(history, t)
-		}
-	}
-	return &timeline{history: append(history, own...)}
+	history := slices.Concat(k.defaults.history, own)
+	slices.SortFunc(history, func(a, b Terms) int { return cmp.Compare(a.Version, b.Version) })
+	return &timeline{history: history}
 }
 
 // timeline is the history of an account's terms, with the calendars that it had as the history grew.
@@ -145,30 +147,31 @@ VALUES (NULLIF($1, ''), $2, $3, $4, $5)
 RETURNING n`
 
 // SetTerms records a version of the terms of an account, or of the default ones, from JSON. It takes
-// effect at the first boundary that isn't before effective_from and isn't closed yet. Terms that are
-// word for word the newest ones of the account are not recorded again: that version is returned.
-// What is wrong with raw is a *TermsError, all of it at once; by says who wants it so.
+// effect at the first boundary that isn't before effective_from and isn't closed yet. An account keeps
+// its start until other terms give another. Terms that are word for word the newest ones of the account
+// are not recorded again: that version is returned. What is wrong with raw is a *TermsError, all of it
+// at once; by says who wants it so.
 func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, error) {
-	t, err := ParseTerms(raw, b.zone)
+	catalogue, err := b.ledger.Catalogue(ctx)
 	if err != nil {
+		return Terms{}, wrap(err, "record terms")
+	}
+	if _, _, err := b.checkTerms(ctx, b.pool, catalogue, raw); err != nil {
 		return Terms{}, err
 	}
 	if by == "" {
 		return Terms{}, ledger.Invalid("by", "", "must say who records the terms")
 	}
-	if err := b.checkMeasures(ctx, t); err != nil {
-		return Terms{}, err
-	}
 	var recorded Terms
 	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
-		recorded = t
 		if _, err := tx.Exec(ctx, sqlChangeTerms); err != nil {
 			return err
 		}
-		k, err := b.readBook(ctx, tx, t.Account)
+		t, k, err := b.checkTerms(ctx, tx, catalogue, raw) // again: what is left out may mean something else by now
 		if err != nil {
 			return err
 		}
+		recorded = t
 		if last := k.last(t.Account); last.Version > 0 && bytes.Equal(last.JSON(), t.JSON()) {
 			recorded = last
 			return nil
@@ -180,6 +183,40 @@ func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, e
 			Scan(&recorded.Version)
 	})
 	return recorded, wrap(err, "record terms")
+}
+
+// checkTerms reads terms as they would be recorded, with the start that the account has, and finds
+// everything that is wrong with them. The book holds the versions before them.
+func (b *Billing) checkTerms(ctx context.Context, q querier, catalogue ledger.Catalogue, raw []byte) (Terms, *book, error) {
+	t, problems := parseTerms(raw, b.zone)
+	k, err := b.readBook(ctx, q, t.Account)
+	if err != nil {
+		return Terms{}, nil, wrap(err, "record terms")
+	}
+	if t.Account != "" {
+		t, problems = parseTerms(raw, k.last("").Zone)
+		if old := k.last(t.Account).Start; !t.Start.Date.exists() && old.Date.exists() {
+			t.Start = old
+			t.begin()
+		}
+		if !t.Start.Date.exists() && t.Anchor.Anniversary && !wrongAt(problems, "start") {
+			problems = append(problems, Problem{Field: "start", Rule: "must be given: the anchor is the anniversary of the account's start"})
+		}
+	}
+	for _, p := range checkMeasures(catalogue, t.Charges) {
+		if !wrongAt(problems, p.Field) {
+			problems = append(problems, p)
+		}
+	}
+	if len(problems) > 0 {
+		return Terms{}, nil, &TermsError{Problems: problems}
+	}
+	return t, k, nil
+}
+
+// wrongAt reports whether something is wrong with the field already.
+func wrongAt(problems []Problem, field string) bool {
+	return slices.ContainsFunc(problems, func(p Problem) bool { return p.Field == field })
 }
 
 // last is the newest version of the account's own terms (of the default's for no account); Version 0
@@ -196,13 +233,9 @@ func (k *book) last(account string) Terms {
 }
 
 // checkMeasures holds the charges against the catalogue of columns.
-func (b *Billing) checkMeasures(ctx context.Context, t Terms) error {
-	catalogue, err := b.ledger.Catalogue(ctx)
-	if err != nil {
-		return err
-	}
+func checkMeasures(catalogue ledger.Catalogue, charges []Charge) []Problem {
 	var problems []Problem
-	for i, c := range t.Charges {
+	for i, c := range charges {
 		for _, f := range c.Filters {
 			if rule := filterable(catalogue, f.Dimension); rule != "" {
 				problems = append(problems, Problem{Field: "charges[" + strconv.Itoa(i) + "].filters." + f.Dimension, Rule: rule})
@@ -213,15 +246,12 @@ func (b *Billing) checkMeasures(ctx context.Context, t Terms) error {
 		}
 		if column, ok := catalogue.Column(c.Measure); !ok || !column.Measure() {
 			problems = append(problems, Problem{
-				Field: "charges[" + strconv.Itoa(i) + "].measure", Value: c.Measure,
+				Field: "charges[" + strconv.Itoa(i) + "].measure", Value: shorten(c.Measure),
 				Rule: "must be amount, quantity, or a measure that the ledger has declared",
 			})
 		}
 	}
-	if len(problems) > 0 {
-		return &TermsError{Problems: problems}
-	}
-	return nil
+	return problems
 }
 
 // The default's versions act on every account without terms of its own, so on all that were closed.
@@ -230,8 +260,13 @@ SELECT max(c.through_at)
 FROM billing.closes c
 WHERE NOT EXISTS (SELECT FROM billing.terms t WHERE t.account = c.account)`
 
+const sqlOwnTerms = `
+SELECT DISTINCT t.account
+FROM billing.terms t
+WHERE t.account IS NOT NULL`
+
 // closedForTerms is the boundary before which new terms can't act: that through which the account is
-// closed, for the default's the furthest of any account that goes by them.
+// closed, for the default's the furthest of any account that went by them until there.
 func (b *Billing) closedForTerms(ctx context.Context, tx pgx.Tx, k *book, account string) (time.Time, error) {
 	runs, err := b.readRuns(ctx, tx)
 	if err != nil {
@@ -250,14 +285,63 @@ func (b *Billing) closedForTerms(ctx context.Context, tx pgx.Tx, k *book, accoun
 		return time.Time{}, err
 	}
 	closed, err := runs.closed(k.defaults, "", passage{end: utc(furthest)})
+	if err != nil {
+		return time.Time{}, err
+	}
+	partly, err := b.closedByDefault(ctx, tx, runs)
+	if partly.After(closed.end) {
+		return partly, err
+	}
 	return closed.end, err
+}
+
+// closedByDefault is the furthest boundary through which accounts with terms of their own are closed
+// by cycles in which the default terms had a say: before their own began, or where these leave things out.
+func (b *Billing) closedByDefault(ctx context.Context, tx pgx.Tx, runs *runs) (furthest time.Time, err error) {
+	rows, err := tx.Query(ctx, sqlOwnTerms)
+	if err != nil {
+		return time.Time{}, err
+	}
+	accounts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(accounts) == 0 {
+		return time.Time{}, err
+	}
+	k, err := b.readBook(ctx, tx, accounts...)
+	if err != nil {
+		return time.Time{}, err
+	}
+	closes := map[string]time.Time{}
+	var account string
+	var through time.Time
+	err = pg.ForEach(ctx, tx, []any{&account, &through}, func() error {
+		closes[account] = through.UTC()
+		return nil
+	}, sqlCloses, accounts)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, account := range accounts {
+		line := k.timeline(account)
+		closed, err := runs.closed(line, account, passage{end: closes[account]})
+		if err != nil {
+			return time.Time{}, err
+		}
+		cal, err := line.calendar()
+		if err != nil {
+			return time.Time{}, err
+		}
+		if until := cal.defaultUntil(closed.end); until.After(furthest) {
+			furthest = until
+		}
+	}
+	return furthest, nil
 }
 
 // TermsView is how an account is billed, was and will be.
 type TermsView struct {
 	Account string  // empty: the default terms
-	InForce Terms   // now
-	History []Terms // versions that concern the account, the default's before its first own among them
+	InForce Terms   // now, with what the account's own leave out filled in
+	History []Terms // versions that concern the account, as they were recorded, those of the default among them
 	Coming  []Cycle // the cycle of now and the two after it
 }
 

@@ -92,11 +92,24 @@ type Anchor struct {
 	// seconds since midnight. Zero is an anchor that is a date alone: its
 	// boundaries are the starts of local days.
 	Clock time.Duration
+	// Anniversary says that the local time is, or stands for, the start of the
+	// account.
+	Anniversary bool
 }
 
+// anniversary is how an anchor is written that is the start of the account.
+const anniversary = "anniversary"
+
 // String returns the anchor as YYYY-MM-DD, or YYYY-MM-DDThh:mm:ss if it has a
-// time of day.
+// time of day, or as anniversary.
 func (a Anchor) String() string {
+	if a.Anniversary {
+		return anniversary
+	}
+	return a.local()
+}
+
+func (a Anchor) local() string {
 	if a.Clock == 0 {
 		return a.Date.String()
 	}
@@ -120,6 +133,11 @@ type Terms struct {
 	// EffectiveFrom is the instant from which the terms are wanted: the start of
 	// a local date or a local time in Zone. Zero is always.
 	EffectiveFrom time.Time
+	// Start is when the account begins to be billed, as a local date or time, and
+	// StartsAt that instant; zero if nothing is known of it. The cycle that holds
+	// it is cut there, so that the first one of the account may be short.
+	Start    Anchor
+	StartsAt time.Time
 	// NotBefore is the boundary through which the account (for default terms:
 	// any account) was closed when this version was recorded; zero if there was
 	// none. It isn't part of the JSON, since the operator doesn't write it.
@@ -136,6 +154,98 @@ type Terms struct {
 	GroupBy GroupBy
 	// Charges are what is billed, in the order of an invoice's lines.
 	Charges []Charge
+
+	// left is what terms of an account leave to the default terms. Until a
+	// Calendar has filled it in, those fields hold what a ledger without default
+	// terms would have there.
+	left left
+	// Base is, of terms that a Calendar has filled in, the version of the default
+	// terms that they were filled in from.
+	Base      int64
+	inherited left
+}
+
+// left says which fields terms of an account don't have themselves.
+type left struct {
+	cadence, anchor, zone, grace, groupBy, charges bool
+}
+
+// names are the fields, as in JSON. Who leaves out the cadence leaves out how
+// many of it.
+func (l left) names() []string {
+	var names []string
+	for _, f := range []struct {
+		name string
+		left bool
+	}{
+		{"cadence", l.cadence}, {"anchor", l.anchor}, {"zone", l.zone}, {"grace", l.grace}, {"group_by", l.groupBy}, {"charges", l.charges},
+	} {
+		if f.left {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// Left names the fields that terms of an account leave to the default terms, as
+// in JSON.
+func (t Terms) Left() []string { return t.left.names() }
+
+// Inherited names the fields that a Calendar has filled in from version Base of
+// the default terms.
+func (t Terms) Inherited() []string { return t.inherited.names() }
+
+// chargesVersion is the version whose document has the charges.
+func (t Terms) chargesVersion() int64 {
+	if t.inherited.charges {
+		return t.Base
+	}
+	return t.Version
+}
+
+// over fills in what the terms leave out from the default terms, and the start
+// of the account where they are anchored there.
+func (t Terms) over(base Terms) Terms {
+	l := t.left
+	if l.cadence {
+		t.Cadence, t.Every = base.Cadence, base.Every
+	}
+	if l.anchor {
+		t.Anchor = base.Anchor
+		if !l.cadence && !base.Anchor.Anniversary { // a date goes with its cadence
+			t.Anchor, l.anchor = defaultAnchor(t.Cadence), false
+		}
+	}
+	if l.zone {
+		t.Zone = base.Zone
+	}
+	if l.grace {
+		t.Grace = base.Grace
+	}
+	if l.groupBy {
+		t.GroupBy = base.GroupBy
+	}
+	if l.charges {
+		t.Charges = base.Charges
+	}
+	if l != (left{}) {
+		t.Base = base.Version
+	}
+	t.left, t.inherited = left{}, l
+	return t.anchored()
+}
+
+// anchored replaces an anchor that stands for the start of the account.
+func (t Terms) anchored() Terms {
+	if t.Anchor.Anniversary {
+		at := t.Start
+		if !at.Date.exists() {
+			at = defaultAnchor(t.Cadence)
+		}
+		at.Anniversary = true
+		t.Anchor = at
+	}
+	return t
 }
 
 // DefaultTerms are the terms of a ledger whose operator has recorded none:
@@ -166,31 +276,45 @@ func defaultAnchor(c Cadence) Anchor {
 type termsJSON struct {
 	Account       string       `json:"account,omitempty"`
 	EffectiveFrom string       `json:"effective_from,omitempty"`
-	Cadence       Cadence      `json:"cadence"`
+	Start         string       `json:"start,omitempty"`
+	Cadence       Cadence      `json:"cadence,omitempty"`
 	Every         int          `json:"every,omitempty"` // absent: 1
-	Anchor        string       `json:"anchor"`
-	Zone          string       `json:"zone"`
-	Grace         string       `json:"grace"`
-	GroupBy       GroupBy      `json:"group_by"`
-	Charges       []chargeJSON `json:"charges"`
+	Anchor        string       `json:"anchor,omitempty"`
+	Zone          string       `json:"zone,omitempty"`
+	Grace         string       `json:"grace,omitempty"`
+	GroupBy       GroupBy      `json:"group_by,omitempty"`
+	Charges       []chargeJSON `json:"charges,omitempty"`
 }
 
 // JSON returns the terms in canonical JSON: fixed order of keys, no spaces, and
-// everything spelled out that ParseTerms would otherwise take from a default or
-// from the ledger. ParseTerms reads it back into the same terms, but for
-// Version and NotBefore, which aren't in it.
+// everything spelled out that ParseTerms would otherwise take from a constant or
+// from the ledger. What terms of an account leave to the default terms stays
+// out. ParseTerms reads it back into the same terms, but for Version and
+// NotBefore, which aren't in it.
 func (t Terms) JSON() []byte {
-	out := termsJSON{
-		Account: t.Account, Cadence: t.Cadence, Anchor: t.Anchor.String(), Zone: t.Zone.String(),
-		Grace: graceText(t.Grace), GroupBy: t.GroupBy, Charges: make([]chargeJSON, len(t.Charges)),
+	out := termsJSON{Account: t.Account, Start: t.startText(), EffectiveFrom: t.effectiveText()}
+	if !t.left.cadence {
+		out.Cadence = t.Cadence
+		if t.Every > 1 {
+			out.Every = t.Every
+		}
 	}
-	if t.Every > 1 {
-		out.Every = t.Every
+	if !t.left.anchor {
+		out.Anchor = t.Anchor.String()
 	}
-	if !t.EffectiveFrom.IsZero() {
-		out.EffectiveFrom = t.effectiveText()
+	if !t.left.zone {
+		out.Zone = t.Zone.String()
 	}
-	for i, c := range t.Charges {
+	if !t.left.grace {
+		out.Grace = graceText(t.Grace)
+	}
+	if !t.left.groupBy {
+		out.GroupBy = t.GroupBy
+	}
+	if !t.left.charges {
+		out.Charges = make([]chargeJSON, len(t.Charges))
+	}
+	for i, c := range t.Charges[:len(out.Charges)] {
 		out.Charges[i] = c.json()
 	}
 	var b bytes.Buffer
@@ -205,11 +329,21 @@ func (t Terms) JSON() []byte {
 // effectiveText writes EffectiveFrom as the operator would: a date if the terms
 // begin with a local day, a local time otherwise.
 func (t Terms) effectiveText() string {
+	if t.EffectiveFrom.IsZero() {
+		return ""
+	}
 	local := t.EffectiveFrom.In(t.Zone)
 	if date := DateOf(local); date.In(t.Zone).Equal(t.EffectiveFrom) {
 		return date.String()
 	}
 	return local.Format(localLayout)
+}
+
+func (t Terms) startText() string {
+	if !t.Start.Date.exists() {
+		return ""
+	}
+	return t.Start.local()
 }
 
 // graceText writes a grace in the largest units without a remainder.

@@ -57,21 +57,28 @@ func (e *TermsError) Error() string {
 func (e *TermsError) Unwrap() error { return ledger.ErrInvalid }
 
 // ParseTerms reads terms from JSON. Whatever is wrong is reported at once, in a
-// *TermsError. Absent fields have defaults: cadence monthly, the anchor on the
-// 1st, a Monday or 1 January, the ledger's zone, DefaultGrace, one invoice for the account;
-// charges must be given. Whether measures and event types exist is not checked
-// here.
-func ParseTerms(raw []byte, ledgerZone *time.Location) (Terms, error) {
+// *TermsError. Absent fields of the default terms are as in DefaultTerms, and
+// charges must be given; those of terms of an account are left to the default
+// terms. zone is where local times are of terms that don't name their zone: the
+// ledger's, or for an account that of the default terms. Whether measures and
+// event types exist is not checked here.
+func ParseTerms(raw []byte, zone *time.Location) (Terms, error) {
+	t, problems := parseTerms(raw, zone)
+	if len(problems) > 0 {
+		return Terms{}, &TermsError{Problems: problems}
+	}
+	return t, nil
+}
+
+// parseTerms returns as much as could be read, and what is wrong with the rest.
+func parseTerms(raw []byte, zone *time.Location) (Terms, []Problem) {
 	p := &termsParser{}
 	root := p.document(raw)
 	if len(p.problems) > 0 && root.kind != objectNode {
-		return Terms{}, &TermsError{Problems: p.problems}
+		return Terms{}, p.problems
 	}
-	t := p.terms(root, ledgerZone)
-	if len(p.problems) > 0 {
-		return Terms{}, &TermsError{Problems: p.problems}
-	}
-	return t, nil
+	t := p.terms(root, zone)
+	return t, p.problems
 }
 
 // termsParser collects what is wrong while terms are read.
@@ -82,7 +89,6 @@ type termsParser struct {
 // refuse notes a problem. Values are shortened to what a person can read, and
 // after maxProblems the rest isn't listed.
 func (p *termsParser) refuse(field, value, format string, args ...any) {
-	const most = 80
 	switch n := len(p.problems); {
 	case n == maxProblems:
 		p.problems = append(p.problems, Problem{Rule: "more is wrong than is listed here"})
@@ -90,29 +96,45 @@ func (p *termsParser) refuse(field, value, format string, args ...any) {
 	case n > maxProblems:
 		return
 	}
-	if runes := []rune(value); len(runes) > most {
-		value = string(runes[:most]) + "…"
-	}
-	p.problems = append(p.problems, Problem{Field: field, Value: value, Rule: fmt.Sprintf(format, args...)})
+	p.problems = append(p.problems, Problem{Field: field, Value: shorten(value), Rule: fmt.Sprintf(format, args...)})
 }
 
-func (p *termsParser) terms(root node, ledgerZone *time.Location) Terms {
-	f := p.fields("", root, "account", "effective_from", "cadence", "every", "anchor", "zone", "grace", "group_by", "charges")
-	t := Terms{Grace: DefaultGrace, Zone: ledgerZone}
+// shorten cuts a value as messages show it.
+func shorten(value string) string {
+	const most = 80
+	if runes := []rune(value); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return value
+}
+
+func (p *termsParser) terms(root node, zone *time.Location) Terms {
+	f := p.fields("", root, "account", "effective_from", "start", "cadence", "every", "anchor", "zone", "grace", "group_by", "charges")
+	t := Terms{Grace: DefaultGrace, Zone: zone}
+	_, own := f.values["account"]
+	leaves := func(name string) bool {
+		_, written := f.values[name]
+		return own && !written
+	}
+	t.left = left{
+		cadence: leaves("cadence"), anchor: leaves("anchor"), zone: leaves("zone"), grace: leaves("grace"),
+		groupBy: leaves("group_by"), charges: leaves("charges"),
+	}
 	if s, ok := f.text("account", ledger.MaxAccount); ok {
 		t.Account = s
 	}
 	t.Cadence = Cadence(f.choice("cadence", string(Monthly), cadences()...))
 	t.Every = f.count("every", 1, t.Cadence.mostEvery(), "for "+string(t.Cadence)+" cycles")
-	t.GroupBy = GroupBy(f.choice("group_by", string(GroupByAccount), string(GroupByAccount), string(GroupByStream)))
-	t.Zone = p.zone(f, ledgerZone)
-	t.Anchor = defaultAnchor(t.Cadence)
-	if a, ok := p.local(f, "anchor"); ok {
-		t.Anchor = a
+	if every, written := f.values["every"]; written && t.left.cadence {
+		p.refuse("every", every.shown(), "must be given beside cadence: the number alone says nothing")
 	}
+	t.GroupBy = GroupBy(f.choice("group_by", string(GroupByAccount), string(GroupByAccount), string(GroupByStream)))
+	t.Zone = p.zone(f, zone)
+	t.Anchor = p.anchor(f, t.Cadence)
 	if a, ok := p.local(f, "effective_from"); ok && t.Zone != nil {
 		t.EffectiveFrom = a.in(t.Zone)
 	}
+	p.start(f, own, &t)
 	if s, ok := f.text("grace", maxShort); ok {
 		grace, err := parseGrace(s)
 		if err != nil {
@@ -120,8 +142,43 @@ func (p *termsParser) terms(root node, ledgerZone *time.Location) Terms {
 		}
 		t.Grace = grace
 	}
-	t.Charges = p.charges(f)
+	if !t.left.charges {
+		t.Charges = p.charges(f)
+	}
 	return t
+}
+
+// anchor reads the anchor of a cadence.
+func (p *termsParser) anchor(f fields, c Cadence) Anchor {
+	out := defaultAnchor(c)
+	if f.values["anchor"].text == anniversary {
+		out.Anniversary = true
+		return out
+	}
+	if a, ok := p.local(f, "anchor"); ok {
+		return a
+	}
+	return out
+}
+
+// start reads when the account starts.
+func (p *termsParser) start(f fields, own bool, t *Terms) {
+	a, ok := p.local(f, "start")
+	switch {
+	case !ok:
+	case !own:
+		p.refuse("start", a.String(), "must be absent, or be given beside account: it is when one account starts")
+	default:
+		t.Start = a
+		t.begin()
+	}
+}
+
+// begin makes the instant of the start.
+func (t *Terms) begin() {
+	if t.Zone != nil && t.Start.Date.exists() {
+		t.StartsAt = t.Start.in(t.Zone)
+	}
 }
 
 // zone reads the time zone. Names whose meaning depends on the machine, or that
@@ -157,8 +214,12 @@ func (p *termsParser) local(f fields, name string) (Anchor, bool) {
 	}
 	t, err := time.Parse(layout, s)
 	if err != nil || len(s) != len(layout) || t.Year() < 1900 || t.Year() > 2999 {
-		p.refuse(name, s, "must be an existing local date such as 2026-01-31, or a local time such as 2026-01-31T15:00:00 "+
-			"without an offset, of the years 1900 to 2999")
+		rule := "must be an existing local date such as 2026-01-31, or a local time such as 2026-01-31T15:00:00 " +
+			"without an offset, of the years 1900 to 2999"
+		if name == "anchor" {
+			rule += "; or anniversary"
+		}
+		p.refuse(name, s, "%s", rule)
 		return Anchor{}, false
 	}
 	date := DateOf(t)

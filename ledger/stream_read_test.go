@@ -190,7 +190,7 @@ func (b *books) invoice(n, m int, events []string, void int) {
 	err := pg.InTx(context.Background(), b.db.App, func(tx pgx.Tx) error {
 		var replaces *uuid.UUID
 		var batch pgx.Batch
-		batch.Queue(`INSERT INTO billing.cycles (account, starts_at, ends_at, terms, run) VALUES ('acme', $1, $2, 0, $3) ON CONFLICT DO NOTHING`,
+		batch.Queue(`INSERT INTO billing.cycles (account, starts_at, ends_at, terms, base, run) VALUES ('acme', $1, $2, 0, 0, $3) ON CONFLICT DO NOTHING`,
 			start, start.AddDate(0, 1, 0), b.run)
 		if void > 0 {
 			id := invoiceID(void)

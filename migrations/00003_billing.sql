@@ -81,6 +81,7 @@ CREATE TABLE billing.cycles (
     starts_at timestamptz NOT NULL,
     ends_at   timestamptz NOT NULL, -- exclusive
     terms     bigint      NOT NULL, -- billing.terms.n in force, 0 for the built-in default
+    base      bigint      NOT NULL, -- the default terms that fill in what those leave out, 0 for the built-in default, or for nothing
     run       bigint      NOT NULL,
     CONSTRAINT cycles_pkey PRIMARY KEY (account, starts_at),
     CONSTRAINT cycles_span CHECK (starts_at < ends_at),

@@ -64,6 +64,7 @@ TABLE billing.cycles
     starts_at timestamp with time zone NOT NULL
     ends_at timestamp with time zone NOT NULL
     terms bigint NOT NULL
+    base bigint NOT NULL
     run bigint NOT NULL;
 TABLE billing.invoice_ids
     account text COLLATE "C" NOT NULL

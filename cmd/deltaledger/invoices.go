@@ -78,13 +78,7 @@ func instant(flag, value string, zone *time.Location) (time.Time, error) {
 
 // zoneOf is where the dates of an invoice are dates. A zone that this machine's zone data doesn't know is
 // shown in UTC.
-func zoneOf(v billing.Invoice) *time.Location {
-	zone, err := time.LoadLocation(v.Zone)
-	if err != nil {
-		return time.UTC
-	}
-	return zone
-}
+func zoneOf(v billing.Invoice) *time.Location { return zoneNamed(v.Zone) }
 
 // invoiceTable shows each cycle by dates of its own zone.
 func invoiceTable(list ...billing.Invoice) table {

@@ -117,6 +117,17 @@ func tourBilling(t *testing.T, p *program) {
 	if len(view.History) == 0 || len(view.Coming) == 0 {
 		t.Errorf("terms: %+v", view)
 	}
+	var ahead struct {
+		Cycles []any
+		Drafts []struct{ Total string }
+	}
+	p.into(&ahead, "terms", "preview", "acme", "--count", "2")
+	if len(ahead.Cycles) < 3 || len(ahead.Drafts) != 3 {
+		t.Errorf("preview: %+v", ahead)
+	}
+	if out := p.must("terms", "preview", "acme"); !strings.Contains(out, "2025-01-01 to 2025-02-01: 71.01 USD of 4 events") {
+		t.Errorf("preview:\n%s", out)
+	}
 	var r closeResult
 	if p.ask(&r, "close", "--through", "2025-01-30"); r.Cycles != 0 || len(r.Frozen) != 0 {
 		t.Errorf("close through the last day but one of the first month: %+v", r)

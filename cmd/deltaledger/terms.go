@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"deltaledger/billing"
@@ -13,6 +14,8 @@ import (
 type termsCmd struct {
 	Set  termsSetCmd  `cmd:"" help:"Record a version of the terms of an account, or of the default terms."`
 	Show termsShowCmd `cmd:"" help:"Show the terms of an account: in force, their history, and the coming cycles."`
+
+	Preview termsPreviewCmd `cmd:"" help:"Show the coming cycles of an account, and what its invoices would be now."`
 }
 
 type termsSetCmd struct {
@@ -22,7 +25,7 @@ type termsSetCmd struct {
 
 // Help is shown below the command's flags.
 func (termsSetCmd) Help() string {
-	return `Terms are only added. A version takes effect at the first boundary of a cycle that isn't before effective_from and isn't closed yet. Without account they are the default terms, of every account without its own.
+	return `Terms are only added. A version takes effect at the first boundary of a cycle that isn't before effective_from and isn't closed yet. Without account they are the default terms, of every account. What the terms of an account leave out is as in the default terms. Everything that is wrong is reported at once.
 
   {"account":"acme","effective_from":"2026-02-01","cadence":"monthly","anchor":"2026-01-01","zone":"Europe/London","grace":"48h",
    "group_by":"account","charges":[{"name":"sales","measure":"amount","types":["order.placed","order.returned"],"model":"sum"},
@@ -31,6 +34,8 @@ func (termsSetCmd) Help() string {
    {"name":"storage","measure":"quantity","model":"graduated","tiers":[{"up_to":"100","unit_amount":"0.10"},{"unit_amount":"0.08"}]}]}
 
   Models: sum, percentage, per_event, per_unit, graduated, volume, package. Besides types and filters a charge may have currency, discounts, minimum, maximum and rounding_digits.
+
+  {"account":"globex","start":"2026-02-10","anchor":"anniversary","grace":"5d"}
 
   deltaledger terms set --file acme.json --by jane`
 }
@@ -70,11 +75,15 @@ type termsShowCmd struct {
 
 // termsVersion is one version as it is shown.
 type termsVersion struct {
-	Version int64           `json:"version"` // 0: built in
-	Terms   json.RawMessage `json:"terms"`
+	Version   int64           `json:"version"` // 0: built in
+	Terms     json.RawMessage `json:"terms"`
+	Inherited []string        `json:"inherited,omitempty"` // fields that come from the default terms
+	Base      int64           `json:"base,omitempty"`      // of the terms in force: the version that they come from
 }
 
-func versionOf(t billing.Terms) termsVersion { return termsVersion{t.Version, t.JSON()} }
+func versionOf(t billing.Terms) termsVersion {
+	return termsVersion{Version: t.Version, Terms: t.JSON(), Inherited: append(t.Left(), t.Inherited()...), Base: t.Base}
+}
 
 // termsView is the result of terms show.
 type termsView struct {
@@ -116,7 +125,7 @@ func (c *termsShowCmd) Run(ctx context.Context, s *session) error {
 }
 
 func termsColumns() []column {
-	return []column{number("version"), text("account"), text("effective_from"), text("cadence"), text("anchor"), text("zone"), text("grace"), text("group_by"), text("charges")}
+	return []column{number("version"), text("account"), text("effective_from"), text("start"), text("cadence"), text("anchor"), text("zone"), text("grace"), text("group_by"), text("charges")}
 }
 
 func termsCells(t billing.Terms) []string {
@@ -127,12 +136,27 @@ func termsCells(t billing.Terms) []string {
 		}
 		charges += c.Name + ": " + priced(c)
 	}
-	from := "" // always
+	from, start := "", "" // always; unknown
 	if !t.EffectiveFrom.IsZero() {
 		from = day(t.EffectiveFrom, t.Zone)
 	}
+	if !t.StartsAt.IsZero() {
+		start = day(t.StartsAt, t.Zone)
+	}
+	cadence := string(t.Cadence)
+	if t.Every > 1 {
+		cadence += fmt.Sprintf(", every %d", t.Every)
+	}
+	left := t.Left()
+	or := func(field, written string) string {
+		if slices.Contains(left, field) {
+			return "(default)"
+		}
+		return written
+	}
 	return []string{
-		fmt.Sprint(t.Version), t.Account, from, string(t.Cadence), t.Anchor.String(), t.Zone.String(), shortDuration(t.Grace), string(t.GroupBy), charges,
+		fmt.Sprint(t.Version), t.Account, from, start, or("cadence", cadence), or("anchor", t.Anchor.String()), or("zone", t.Zone.String()),
+		or("grace", shortDuration(t.Grace)), or("group_by", string(t.GroupBy)), or("charges", charges),
 	}
 }
 

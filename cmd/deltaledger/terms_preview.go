@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"deltaledger/billing"
+)
+
+type termsPreviewCmd struct {
+	Account string `arg:"" help:"The account."`
+	Count   int    `default:"12" help:"How many cycles to show after those that have begun, up to 1000."`
+	AsOf    string `placeholder:"W|TIME" help:"Draft as of a watermark or an RFC 3339 time; without it, everything recorded until now counts."`
+	File    string `placeholder:"FILE" help:"Look at terms that aren't recorded, as if they were: a file with JSON; - is standard input."`
+}
+
+// Help is shown below the command's flags.
+func (termsPreviewCmd) Help() string {
+	return `The cycles that aren't closed and those that come, and below them what the invoices of the cycles that have begun would be now. Nothing of it is stored: the close computes it anew from what is recorded by then. As CSV it is the cycles alone.
+
+  deltaledger terms preview acme --count 3
+  deltaledger terms preview acme --count 0 --output json
+  deltaledger terms preview acme --file new-terms.json`
+}
+
+// Run shows the preview.
+func (c *termsPreviewCmd) Run(ctx context.Context, s *session) error {
+	r := billing.PreviewRequest{Account: c.Account, Count: c.Count, AsOf: c.AsOf}
+	if c.File != "" {
+		var err error
+		if r.Terms, err = readFile(s, c.File, billing.MaxTermsBytes); err != nil {
+			return err
+		}
+	}
+	return withApp(ctx, s, func(a *app) error {
+		p, err := a.billing.Preview(ctx, r)
+		if wrong, ok := errors.AsType[*billing.TermsError](err); ok {
+			return termsProblems(c.File, wrong)
+		}
+		if err != nil {
+			return err
+		}
+		t := table{columns: []column{text("start"), text("end"), text("zone"), number("terms"), number("base"), text("closable_from")}}
+		for _, cy := range p.Cycles {
+			zone := zoneNamed(cy.Zone)
+			t.add(day(cy.Start, zone), day(cy.End, zone), cy.Zone, fmt.Sprint(cy.Terms), fmt.Sprint(cy.Base), stamp(cy.ClosableFrom))
+		}
+		t.note = draftsNote(p)
+		return s.show(p, t)
+	})
+}
+
+// zoneNamed is a zone of terms; UTC if this machine's zone data doesn't know it.
+func zoneNamed(name string) *time.Location {
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// draftsNote shows the drafts by dates of the zone of their cycle.
+func draftsNote(p billing.Preview) string {
+	zones := map[time.Time]*time.Location{}
+	for _, cy := range p.Cycles {
+		zones[cy.Start] = zoneNamed(cy.Zone)
+	}
+	lines := []string{fmt.Sprintf("%s, %s", plural(int64(len(p.Drafts)), "draft"), asOfNote(p.AsOf))}
+	for _, d := range p.Drafts {
+		zone := zones[d.CycleStart]
+		if zone == nil {
+			zone = time.UTC
+		}
+		head := fmt.Sprintf("%s to %s: %s %s of %s", day(d.CycleStart, zone), day(d.CycleEnd, zone), d.Total, d.Currency, plural(d.Events, "event"))
+		if d.Stream != "" {
+			head += " of " + printable(d.Stream)
+		}
+		lines = append(lines, head)
+		for _, l := range d.Lines {
+			late := ""
+			if l.Late {
+				late = fmt.Sprintf(", late of %s to %s", day(l.OriginStart, zone), day(l.OriginEnd, zone))
+			}
+			lines = append(lines, fmt.Sprintf("  %s: %s of %s%s", printable(l.Charge), l.Amount, plural(l.Events, "event"), late))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
