@@ -92,8 +92,8 @@ func TestTheDefaultMovesNoClosedBoundary(t *testing.T) {
 		t.Errorf("the new default acts from %s", v.NotBefore)
 	}
 	f.wantStarts("acme", "2026-01-06T00:00:00Z", "2026-01-05", "2026-01-12", "2026-01-19T09:00:00", "2026-01-26")
-	f.record(f.event("acme", "2026-01-09T00:00:00Z", "2"), f.event("acme", "2026-01-22T00:00:00Z", "4"))
 	f.at("2026-02-20T00:00:00Z")
+	f.record(f.event("acme", "2026-01-09T00:00:00Z", "2"), f.event("acme", "2026-01-22T00:00:00Z", "4"))
 	if done := f.close("2026-02-10"); done.Late != 1 || done.Pinned != 2 {
 		t.Errorf("result: %+v", done)
 	}
