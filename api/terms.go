@@ -87,7 +87,9 @@ func (s *server) previewAccount(ctx context.Context, in *previewIn) (*previewOut
 }
 
 type supposeIn struct {
-	previewIn
+	Account string `path:"account" example:"acme" doc:"The account"`
+	Count   int    `query:"count" default:"12" minimum:"0" maximum:"1000" doc:"How many cycles are wanted after those that have begun"`
+	AsOf    string `query:"as_of" example:"2026-07-01T12:00:00Z" doc:"Draft as of a watermark (a position) or an RFC 3339 time. Without it, everything acknowledged until now counts"`
 	RawBody []byte `contentType:"application/json"`
 
 	broken *Problem
