@@ -48,7 +48,7 @@ func TestDocumentedExamples(t *testing.T) {
 				if json.Unmarshal(content.Example, &text) == nil {
 					body = text
 				}
-				target := strings.NewReplacer("{id}", "INV-000001", "{n}", "999").Replace(path)
+				target := strings.NewReplacer("{id}", "INV-000001", "{n}", "999", "{account}", "acme").Replace(path)
 				a := s.do(strings.ToUpper(method), target, strings.NewReader(body), "Content-Type", mediaType)
 				accepted := []int{200, 201, 409} // the formats have an event in common, which differs in them
 				if strings.Contains(path, "{") {
