@@ -12,6 +12,7 @@ type closeIn struct {
 	Body struct {
 		Through string `json:"through" format:"date" example:"2026-01-31" doc:"Last date that a closed cycle may hold, in the zone of each account; it is included"`
 		Account string `json:"account" required:"false" maxLength:"256" doc:"Close this account only; no month is frozen then"`
+		Review  bool   `json:"review" required:"false" doc:"Leave the invoices ready, without numbers, until POST /v1/invoices/issue names them"`
 		By      string `json:"by" required:"false" default:"api" maxLength:"1024" example:"jane.doe" doc:"Who closes"`
 	}
 }
@@ -29,7 +30,7 @@ func (s *server) closeCycles(ctx context.Context, in *closeIn) (*closeOut, error
 	if err != nil {
 		return nil, ledger.Invalid("through", in.Body.Through, "must be an existing date as YYYY-MM-DD")
 	}
-	r, err := s.billing.Close(ctx, billing.CloseRequest{Through: through, Account: in.Body.Account, By: in.Body.By})
+	r, err := s.billing.Close(ctx, billing.CloseRequest{Through: through, Account: in.Body.Account, Review: in.Body.Review, By: in.Body.By})
 	if err != nil {
 		return nil, err
 	}

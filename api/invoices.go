@@ -21,7 +21,7 @@ type listInvoicesIn struct {
 	Account string `query:"account" maxLength:"256" example:"acme" doc:"Only invoices of this account"`
 	From    string `query:"from" example:"2026-01-01" doc:"Only of cycles that end after this: an RFC 3339 time, or a date, which means its beginning in the reporting zone"`
 	To      string `query:"to" example:"2026-02-01" doc:"Only of cycles that begin before this; as from"`
-	Status  string `query:"status" enum:"ready,issued,sent,part-paid,paid,void" doc:"Only invoices that have this status now"`
+	Status  string `query:"status" enum:"ready,issued,sent,part-paid,paid,credited,void" doc:"Only invoices that have this status now"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" doc:"Invoices on a page; 100 without it"`
 	Cursor  string `query:"cursor" doc:"next_cursor of the page before; the other parameters but limit may be left out"`
 }
@@ -226,7 +226,7 @@ func (s *server) voidInvoice(ctx context.Context, in *voidIn) (*voidOut, error) 
 func voidDoc() doc {
 	return doc{
 		id: "void-invoice", tag: tagBill, summary: "Void an invoice",
-		text:    "From then on the invoice doesn't count. It stays as it is, with its number; the void is a record beside it. An invoice that is void already is a conflict.",
+		text:    "From then on the invoice doesn't count. It stays as it is, with its number; the void is a record beside it. An invoice that is void already, that is paid even in part, or that a credit note corrects is a conflict.",
 		fails:   []kind{notFound, conflicting, tooLarge, unsupported},
 		example: example(`{"outcome":"rebill","why":"wrong terms","by":"jane.doe"}`),
 	}

@@ -30,15 +30,17 @@ import (
 //     the one that begins at E, on lines for the cycle where they belong. An account of which
 //     nothing was known when a run for all accounts passed its cycle is no exception.
 //   - An event that no charge of the terms of its own cycle selects is not pinned.
-//   - An account is done in one transaction. What goes wrong with one account is recorded and parks
-//     that account; the run goes on. A run that is stopped leaves whole accounts behind, and running it
-//     again does the rest.
+//   - An account is done in one transaction. What goes wrong with one account is recorded, and the run
+//     goes on. If an invariant doesn't hold, or the database refuses what it holds, the account is parked:
+//     runs leave it out, and say so, until a person releases it. A run that is stopped leaves whole
+//     accounts behind, and running it again does the rest.
 
 // CloseRequest says what to close.
 type CloseRequest struct {
 	Through Date   // the last local date that a cycle may hold, inclusive
 	Account string // empty: all accounts
 	By      string // who asks
+	Review  bool   // the invoices stay ready until a person approves them; see Approve
 	// Progress, if set, is told how many of the accounts to look at are done. It may be called from
 	// several goroutines, but not at the same time.
 	Progress func(done, total int)
@@ -55,6 +57,7 @@ type CloseResult struct {
 	Totals    map[string]Money `json:"totals"`   // of the invoices, by currency
 	Skipped   []SkippedCycle   `json:"skipped"`  // not due yet; at most 1,000
 	Failed    []FailedAccount  `json:"failed"`   // left as they were
+	Parked    []ParkedAccount  `json:"parked"`   // left out: an earlier run parked them, and nobody released them
 }
 
 // SkippedCycle is a cycle that ended by the date but is inside its grace, of an account with something
@@ -70,6 +73,7 @@ type SkippedCycle struct {
 type FailedAccount struct {
 	Account string `json:"account"`
 	Reason  string `json:"reason"`
+	Parked  bool   `json:"parked"` // from now on runs leave it out until a person releases it
 }
 
 // maxSkipped bounds the cycles that a result lists.
@@ -98,7 +102,7 @@ func (b *Billing) Close(ctx context.Context, r CloseRequest) (CloseResult, error
 		return CloseResult{}, wrap(err, "close: begin the run")
 	}
 	c := &closing{Billing: b, run: run, request: r, result: CloseResult{
-		Run: run.n, Watermark: w.Position, Totals: map[string]Money{}, Skipped: []SkippedCycle{}, Failed: []FailedAccount{},
+		Run: run.n, Watermark: w.Position, Totals: map[string]Money{}, Skipped: []SkippedCycle{}, Failed: []FailedAccount{}, Parked: []ParkedAccount{},
 	}}
 	if err := c.all(ctx); err != nil {
 		return CloseResult{}, wrap(err, "close run %d", run.n)
@@ -140,7 +144,7 @@ func (b *Billing) beginRun(ctx context.Context, r CloseRequest, w ledger.Waterma
 	if err != nil {
 		return nil, err
 	}
-	run := &closeRun{through: r.Through, watermark: w, catalogue: catalogue, ranAt: b.now().UTC().Truncate(time.Microsecond)}
+	run := &closeRun{through: r.Through, review: r.Review, watermark: w, catalogue: catalogue, ranAt: b.now().UTC().Truncate(time.Microsecond)}
 	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlHoldTerms); err != nil {
 			return err
@@ -173,7 +177,11 @@ type job struct {
 
 // all finds the accounts that have something to close and closes them.
 func (c *closing) all(ctx context.Context) error {
-	jobs, err := c.plan(ctx)
+	parked, err := c.leaveOut(ctx)
+	if err != nil {
+		return err
+	}
+	jobs, err := c.plan(ctx, parked)
 	if err != nil {
 		return err
 	}
@@ -205,8 +213,8 @@ func (c *closing) workers() int {
 const page = 1000
 
 // plan lists the accounts that have something to close. An account that isn't listed is closed
-// all the same, without a row: by the end of the run.
-func (c *closing) plan(ctx context.Context) ([]job, error) {
+// all the same, without a row: by the end of the run. Those that are parked are left out.
+func (c *closing) plan(ctx context.Context, parked map[string]bool) ([]job, error) {
 	all, err := c.readRuns(ctx, c.pool)
 	if err != nil {
 		return nil, err
@@ -229,9 +237,12 @@ func (c *closing) plan(ctx context.Context) ([]job, error) {
 			return nil, err
 		}
 		for _, p := range found {
+			if parked[p.account] {
+				continue
+			}
 			j := job{account: p.account, known: known{line: k.timeline(p.account), terms: k.newest, runs: all}}
 			if todo, err := c.worthwhile(p, j.known); err != nil || todo {
-				jobs = append(jobs, j) // an error will show again, and park the account
+				jobs = append(jobs, j) // an error will show again, and be recorded
 			}
 		}
 		if len(found) < page || c.request.Account != "" {
@@ -275,23 +286,31 @@ func (c *closing) skipped(p pending, cal *Calendar, closed passage, waits bool) 
 	}
 }
 
-// one closes an account and adds up what was done, or parks it.
+// one closes an account and adds up what was done, or records why it can't be closed.
 func (c *closing) one(ctx context.Context, j job) error {
 	done, err := c.closeAccount(ctx, c.run, j.account, j.known)
+	var parked []ParkedAccount
 	if err != nil {
-		if !parks(err) {
-			return fmt.Errorf("account %q: %w", j.account, err)
+		if err := c.fail(ctx, j.account, err); err != nil {
+			return err
 		}
-		if err := c.park(ctx, j.account, err); err != nil {
-			return fmt.Errorf("account %q: park it: %w", j.account, err)
+	}
+	if errors.Is(err, errParked) {
+		var unread error
+		if parked, unread = readParked(ctx, c.pool, j.account); unread != nil {
+			return fmt.Errorf("account %q: read why it is parked: %w", j.account, unread)
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.done++
 	c.progress()
-	if err != nil {
-		c.result.Failed = append(c.result.Failed, FailedAccount{Account: j.account, Reason: err.Error()})
+	switch {
+	case errors.Is(err, errParked):
+		c.result.Parked = append(c.result.Parked, parked...)
+		return nil
+	case err != nil:
+		c.result.Failed = append(c.result.Failed, FailedAccount{Account: j.account, Reason: err.Error(), Parked: parks(err)})
 		return nil
 	}
 	c.result.Cycles += done.cycles
@@ -310,13 +329,30 @@ func (c *closing) progress() {
 	}
 }
 
-// parks reports whether an error is about one account alone: an invariant that doesn't hold, or a
-// statement that the server refused. Everything else may concern them all and ends the run.
+// fail records that the run couldn't close an account, and parks it where the next run would find the same. What isn't
+// about this account alone is returned, and ends the run.
+func (c *closing) fail(ctx context.Context, account string, why error) error {
+	record := c.note
+	switch {
+	case parks(why):
+		record = c.parkAccount
+	case !errors.Is(why, ledger.ErrConflict) && !errors.Is(why, errParked):
+		return fmt.Errorf("account %q: %w", account, why)
+	}
+	if err := record(ctx, account, why.Error()); err != nil {
+		return fmt.Errorf("account %q: record why it isn't closed: %w", account, err)
+	}
+	return nil
+}
+
+// parks reports whether an error is about one account alone and will be there again: an invariant that doesn't
+// hold, or a statement that the server refused. Another run that was quicker is none, nor is a server that is
+// away or has too much to do.
 func parks(err error) bool {
 	switch {
-	case pg.IsUnavailable(err), pg.IsRetryable(err), pg.IsTimeout(err), errors.Is(err, ledger.ErrBusy):
+	case pg.IsUnavailable(err), pg.IsRetryable(err), pg.IsTimeout(err), errors.Is(err, ledger.ErrBusy), errors.Is(err, ledger.ErrConflict):
 		return false
-	case errors.Is(err, ledger.ErrCorrupt), errors.Is(err, ledger.ErrConflict), errors.Is(err, ledger.ErrInvalid):
+	case errors.Is(err, ledger.ErrCorrupt), errors.Is(err, ledger.ErrInvalid):
 		return true
 	}
 	return pg.Message(err) != ""
@@ -327,9 +363,9 @@ INSERT INTO billing.close_failures (run, account, reason)
 VALUES ($1, $2, $3)
 ON CONFLICT (run, account) DO NOTHING`
 
-// park records why the run didn't close the account. Without the row the end of the run would.
-func (c *closing) park(ctx context.Context, account string, why error) error {
-	_, err := c.pool.Exec(ctx, sqlInsertFailure, c.run.n, account, why.Error())
+// note records why the run didn't close the account. Without the row the end of the run would.
+func (c *closing) note(ctx context.Context, account, why string) error {
+	_, err := c.pool.Exec(ctx, sqlInsertFailure, c.run.n, account, why)
 	return err
 }
 
@@ -344,7 +380,7 @@ func (c *closing) end(ctx context.Context) error {
 			return err
 		}
 		s := &c.result
-		_, err := tx.Exec(ctx, sqlEndRun, c.run.n, s.Cycles, s.Invoices, s.Pinned, s.Late, len(s.Failed))
+		_, err := tx.Exec(ctx, sqlEndRun, c.run.n, s.Cycles, s.Invoices, s.Pinned, s.Late, len(s.Failed)+len(s.Parked))
 		return err
 	})
 }

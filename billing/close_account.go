@@ -19,6 +19,7 @@ import (
 type closeRun struct {
 	n         int64
 	through   Date
+	review    bool // invoices wait for a person
 	ranAt     time.Time
 	watermark ledger.Watermark
 	catalogue ledger.Catalogue
@@ -57,6 +58,7 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 		}
 		var out writes
 		out.exec(nil, sqlPlanOnce)
+		queueParkedCheck(&out, account)
 		var all []*draft
 		if w := newWindow(v, run.watermark.Position, end); len(w.cycles) > 0 {
 			if all, err = b.bill(ctx, tx, run, v, &w, &out, &done); err != nil {
@@ -66,6 +68,9 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 		out.exec(nil, sqlInsertClose, account, end, run.watermark.Position, run.n)
 		out.exec(nil, sqlSettleAccount, account, run.watermark.Position)
 		queueInvoices(&out, account, all, nil, &run.n, run.watermark.Position)
+		if run.review {
+			queueReviews(&out, account, all, reviewAsked)
+		}
 		return out.send(ctx, tx)
 	})
 	return done, err

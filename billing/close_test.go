@@ -273,25 +273,3 @@ func TestSetTermsRefuses(t *testing.T) {
 		t.Errorf("%d versions were recorded", n)
 	}
 }
-
-// What goes wrong with one account parks that account; the next run closes it.
-func TestFailureParksTheAccount(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, "2026-02-03T00:00:00Z")
-	big := "99999999999999999999999999999999999999"
-	at := f.record(f.event("acme", "2026-01-10T00:00:00Z", big), f.event("acme", "2026-01-11T00:00:00Z", big),
-		f.event("fine", "2026-01-10T00:00:00Z", "1"))
-	done, err := f.b.Close(t.Context(), CloseRequest{Through: mustDate(t, "2026-01-31"), By: "tester"})
-	if err != nil || done.Invoices != 1 || len(done.Failed) != 1 || done.Failed[0].Account != "acme" {
-		t.Fatalf("result: %+v %v", done, err)
-	}
-	if end, _, err := f.b.ClosedThrough(t.Context(), "acme"); err != nil || !end.IsZero() {
-		t.Errorf("acme is closed through %s: %v", end, err)
-	}
-	fix := f.event("acme", "2026-01-12T00:00:00Z", "-"+big)
-	f.record(fix)
-	if done := f.close("2026-01-31"); done.Pinned != 3 || done.Late != 0 {
-		t.Errorf("result: %+v", done)
-	}
-	_ = at
-}

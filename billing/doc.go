@@ -6,13 +6,14 @@
 //
 // The terms of accounts and their history; the calendar of cycles; prices,
 // rounding and splits; the closes of cycles; invoices with their lines, pins,
-// numbers, statuses, voids and credit notes; the record of late events.
+// numbers, statuses, payments, voids and credit notes; the record of late events,
+// and of accounts that are parked.
 //
 // # Does not own
 //
 // Events and their amounts (package ledger): billing reads them as of a
-// watermark and never changes one. It keeps no balances and no payments, and
-// converts no currencies: each currency of a cycle has lines of its own.
+// watermark and never changes one. It records what is paid of an invoice, keeps no
+// balances of accounts, and converts no currencies: each currency of a cycle has lines of its own.
 //
 // # Guarantees
 //
@@ -26,7 +27,11 @@
 //     invoice, and the database refuses a second one (invariant 6).
 //   - The total of an invoice is the sum of its lines, and a line can be
 //     computed again from its pins and the terms that were in force (7).
-//   - An issued invoice never changes (8).
+//   - An issued invoice never changes (8). What happens to it is further rows; what
+//     is open of it is computed from them.
+//   - Numbers have no gaps in their series, and no two documents have numbers that
+//     read the same.
+//   - Payments never exceed what is open, and credit notes never what a line bills.
 //   - A price is exact; it is rounded once, on its line, to the digits of the
 //     currency, halves away from zero. No float is involved (4).
 //

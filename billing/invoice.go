@@ -22,7 +22,8 @@ const (
 	Issued   Status = "issued"    // has its number
 	Sent     Status = "sent"      // to the customer
 	PartPaid Status = "part-paid" // some of it is paid
-	Paid     Status = "paid"      // all of it is
+	Paid     Status = "paid"      // nothing of it is open any more, by payments and perhaps credit notes
+	Credited Status = "credited"  // nothing of it is open any more, by credit notes alone
 	Void     Status = "void"      // doesn't count; see Outcome
 )
 
@@ -38,8 +39,11 @@ type Invoice struct {
 	Currency   string     `json:"currency"`
 	Stream     string     `json:"stream,omitempty"` // source/stream, where each stream has an invoice
 	Total      Money      `json:"total"`
-	Events     int64      `json:"events"` // that it bills
-	Pinned     int64      `json:"pinned"` // rows: the events, and what the ledger made because of events
+	Credited   Money      `json:"credited"` // by credit notes
+	Paid       Money      `json:"paid"`     // by payments, less what went back
+	Open       Money      `json:"open"`     // total - credited - paid; of a void invoice 0
+	Events     int64      `json:"events"`   // that it bills
+	Pinned     int64      `json:"pinned"`   // rows: the events, and what the ledger made because of events
 	Rebills    *uuid.UUID `json:"rebills,omitempty"`
 	RebilledBy *uuid.UUID `json:"rebilled_by,omitempty"`
 	Outcome    Outcome    `json:"outcome,omitempty"` // of a void
@@ -49,7 +53,14 @@ type Invoice struct {
 	Position   int64      `json:"position"`
 	CreatedAt  time.Time  `json:"created_at"`
 	IssuedAt   *time.Time `json:"issued_at,omitempty"`
-	Lines      []Line     `json:"lines,omitempty"` // of Show only
+	SentAt     *time.Time `json:"sent_at,omitempty"`     // the last time
+	Review     string     `json:"review,omitempty"`      // why a person has to look at it before it is issued
+	ApprovedBy string     `json:"approved_by,omitempty"` // who did
+
+	// Of Show only.
+	Lines       []Line       `json:"lines,omitempty"`
+	Payments    []Payment    `json:"payments,omitempty"`     // as they were recorded
+	CreditNotes []CreditNote `json:"credit_notes,omitempty"` // as they were made
 }
 
 // Line is a priced line: what its invoice pins of one original cycle, by one charge.
@@ -73,6 +84,7 @@ type Line struct {
 	Calculation   Calculation     `json:"calculation"` // of the exact price of before and added together
 	Exact         decimal.Decimal `json:"exact"`
 	Amount        Money           `json:"amount"`
+	Credited      Money           `json:"credited"` // of the amount, by credit notes
 }
 
 // Inputs are what the line is computed from: the inputs that earlier lines held, and those that it adds.
@@ -103,35 +115,28 @@ type invoiceCursor struct {
 	Before int64        `json:"before"` // position
 }
 
-// The state of an invoice is its newest fact: a void, the newest status, its number, or none yet.
+// What became of an invoice is computed from all that is recorded of it, in one place: billing.invoice_states.
 const selectInvoice = `
-SELECT i.id, n.series, n.number, i.account,
-       CASE WHEN v.invoice_id IS NOT NULL THEN 'void' WHEN s.status IS NOT NULL THEN s.status WHEN n.number IS NOT NULL THEN 'issued' ELSE 'ready' END,
+SELECT i.id, COALESCE(n.printed, ''), i.account, s.status,
        i.cycle_start, i.cycle_end, COALESCE(t.terms ->> 'zone', d.terms ->> 'zone', (SELECT g.reporting_zone FROM ledger.settings g)),
-       i.currency, COALESCE(i.stream, ''), i.total, i.events, i.pinned, i.rebills, (SELECT r.id FROM billing.invoices r WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.rebills = i.id),
-       COALESCE(v.outcome, ''), COALESCE(v.why, ''), v.voided_at, i.watermark, i.position, i.created_at, n.issued_at
+       i.currency, COALESCE(i.stream, ''), i.total, s.credited, s.paid, s.open, i.events, i.pinned,
+       i.rebills, (SELECT r.id FROM billing.invoices r WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.rebills = i.id),
+       COALESCE(v.outcome, ''), COALESCE(v.why, ''), v.voided_at, i.watermark, i.position, i.created_at, n.issued_at, s.sent_at,
+       COALESCE(h.why, ''), COALESCE(a.approved_by, '')
 FROM billing.invoices i
+JOIN billing.invoice_states s ON s.account = i.account AND s.invoice_id = i.id
 JOIN billing.cycles c ON c.account = i.account AND c.starts_at = i.cycle_start
 LEFT JOIN billing.terms t ON t.n = c.terms
 LEFT JOIN billing.terms d ON d.n = c.base
 LEFT JOIN billing.invoice_numbers n ON n.account = i.account AND n.invoice_id = i.id
 LEFT JOIN billing.voids v ON v.account = i.account AND v.invoice_id = i.id
-LEFT JOIN LATERAL (
-    SELECT k.status
-    FROM billing.statuses k
-    WHERE k.account = i.account AND k.invoice_id = i.id
-    ORDER BY k.position DESC
-    LIMIT 1
-) s ON true`
+LEFT JOIN billing.reviews h ON h.account = i.account AND h.invoice_id = i.id
+LEFT JOIN billing.approvals a ON a.account = i.account AND a.invoice_id = i.id`
 
 const sqlInvoices = selectInvoice + `
 WHERE i.position < $1 AND ($2 = '' OR i.account = $2)
   AND ($3::timestamptz IS NULL OR i.cycle_end > $3) AND ($4::timestamptz IS NULL OR i.cycle_start < $4)
-  AND CASE $5 WHEN '' THEN true
-              WHEN 'void' THEN v.invoice_id IS NOT NULL
-              WHEN 'ready' THEN v.invoice_id IS NULL AND s.status IS NULL AND n.number IS NULL
-              WHEN 'issued' THEN v.invoice_id IS NULL AND COALESCE(s.status, 'issued') = 'issued' AND n.number IS NOT NULL
-              ELSE v.invoice_id IS NULL AND s.status = $5 END
+  AND ($5 = '' OR s.status = $5)
 ORDER BY i.position DESC
 LIMIT $6`
 
@@ -191,9 +196,9 @@ func (q InvoiceQuery) resolve() (InvoiceQuery, int64, error) {
 		q.Limit = 100
 	}
 	switch q.Status {
-	case "", Ready, Issued, Sent, PartPaid, Paid, Void:
+	case "", Ready, Issued, Sent, PartPaid, Paid, Credited, Void:
 	default:
-		return q, 0, ledger.Invalid("status", string(q.Status), "must be ready, issued, sent, part-paid, paid or void")
+		return q, 0, ledger.Invalid("status", string(q.Status), "must be ready, issued, sent, part-paid, paid, credited or void")
 	}
 	if q.Limit < 1 || q.Limit > 1000 {
 		return q, 0, ledger.Invalid("limit", fmt.Sprint(q.Limit), "must be 1 to 1000")
@@ -207,20 +212,17 @@ func (q InvoiceQuery) same(o InvoiceQuery) bool {
 
 func scanInvoice(row pgx.CollectableRow) (Invoice, error) {
 	var v Invoice
-	var series *string
-	var number *int64
-	err := row.Scan(&v.ID, &series, &number, &v.Account, &v.Status, &v.CycleStart, &v.CycleEnd, &v.Zone, &v.Currency, &v.Stream,
-		&v.Total.Amount, &v.Events, &v.Pinned, &v.Rebills, &v.RebilledBy, &v.Outcome, &v.Why, &v.VoidedAt,
-		&v.Watermark, &v.Position, &v.CreatedAt, &v.IssuedAt)
+	err := row.Scan(&v.ID, &v.Number, &v.Account, &v.Status, &v.CycleStart, &v.CycleEnd, &v.Zone, &v.Currency, &v.Stream,
+		&v.Total.Amount, &v.Credited.Amount, &v.Paid.Amount, &v.Open.Amount, &v.Events, &v.Pinned, &v.Rebills, &v.RebilledBy,
+		&v.Outcome, &v.Why, &v.VoidedAt, &v.Watermark, &v.Position, &v.CreatedAt, &v.IssuedAt, &v.SentAt, &v.Review, &v.ApprovedBy)
 	if err != nil {
 		return Invoice{}, err
 	}
-	if series != nil && number != nil {
-		v.Number = Number(*series, *number)
+	for _, m := range []*Money{&v.Total, &v.Credited, &v.Paid, &v.Open} {
+		m.Currency = v.Currency
 	}
-	v.Total.Currency = v.Currency
 	v.CycleStart, v.CycleEnd, v.CreatedAt = v.CycleStart.UTC(), v.CycleEnd.UTC(), v.CreatedAt.UTC()
-	for _, t := range []*time.Time{v.VoidedAt, v.IssuedAt} {
+	for _, t := range []*time.Time{v.VoidedAt, v.IssuedAt, v.SentAt} {
 		if t != nil {
 			*t = t.UTC()
 		}
@@ -232,7 +234,7 @@ const sqlInvoiceByID = selectInvoice + `
 WHERE i.id = $1`
 
 const sqlInvoiceByNumber = selectInvoice + `
-WHERE (i.account, i.id) = (SELECT k.account, k.invoice_id FROM billing.invoice_numbers k WHERE k.series = $1 AND k.number = $2)`
+WHERE (i.account, i.id) = (SELECT k.account, k.invoice_id FROM billing.invoice_numbers k WHERE k.printed = $1)`
 
 // find finds an invoice by its id or its number.
 func find(ctx context.Context, q querier, idOrNumber string) (Invoice, error) {
@@ -240,8 +242,8 @@ func find(ctx context.Context, q querier, idOrNumber string) (Invoice, error) {
 	var err error
 	if id, bad := uuid.Parse(idOrNumber); bad == nil {
 		rows, err = q.Query(ctx, sqlInvoiceByID, id)
-	} else if series, number, ok := parseNumber(idOrNumber); ok {
-		rows, err = q.Query(ctx, sqlInvoiceByNumber, series, number)
+	} else if number, ok := spelled(idOrNumber); ok {
+		rows, err = q.Query(ctx, sqlInvoiceByNumber, number)
 	} else {
 		return Invoice{}, ledger.Invalid("invoice", idOrNumber, "must be the id of an invoice or a number such as INV-000001")
 	}
@@ -257,29 +259,45 @@ func find(ctx context.Context, q querier, idOrNumber string) (Invoice, error) {
 
 const sqlLines = `
 SELECT l.line, l.charge, l.terms, l.definition, l.origin_start, l.origin_end, l.late, l.origin_invoice,
-       l.events, l.pinned, l.added, l.first, l.before_counted, l.before, l.before_first, l.billed, l.calculation, l.exact, l.amount
+       l.events, l.pinned, l.added, l.first, l.before_counted, l.before, l.before_first, l.billed, l.calculation, l.exact, l.amount,
+       COALESCE((SELECT sum(c.amount) FROM billing.credit_note_lines c WHERE c.account = l.account AND c.invoice_id = l.invoice_id AND c.line = l.line), 0)
 FROM billing.invoice_lines l
 WHERE l.account = $1 AND l.invoice_id = $2
 ORDER BY l.line`
 
-// Show returns an invoice with its lines, by its id or its number. ErrNotFound if there is none.
+// Show returns an invoice with its lines, payments and credit notes, by its id or its number. ErrNotFound if
+// there is none.
 func (b *Billing) Show(ctx context.Context, idOrNumber string) (Invoice, error) {
 	v, err := find(ctx, b.pool, idOrNumber)
 	if err != nil {
 		return Invoice{}, wrap(err, "show invoice")
 	}
-	rows, err := b.pool.Query(ctx, sqlLines, v.Account, v.ID)
-	if err != nil {
-		return Invoice{}, wrap(err, "show invoice %s", idOrNumber)
+	if v.Lines, err = readLines(ctx, b.pool, v); err != nil {
+		return v, wrap(err, "show invoice %s", idOrNumber)
 	}
-	v.Lines, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Line, error) {
-		l := Line{Billed: Money{Currency: v.Currency}, Amount: Money{Currency: v.Currency}}
+	if v.Payments, err = readPayments(ctx, b.pool, v); err != nil {
+		return v, wrap(err, "show invoice %s", idOrNumber)
+	}
+	v.CreditNotes, err = readCreditNotes(ctx, b.pool, v)
+	return v, wrap(err, "show invoice %s", idOrNumber)
+}
+
+func readLines(ctx context.Context, q querier, v Invoice) ([]Line, error) {
+	rows, err := q.Query(ctx, sqlLines, v.Account, v.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read lines: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Line, error) {
+		l := Line{Billed: Money{Currency: v.Currency}, Amount: Money{Currency: v.Currency}, Credited: Money{Currency: v.Currency}}
 		err := row.Scan(&l.Line, &l.Charge, &l.Terms, &l.Definition, &l.OriginStart, &l.OriginEnd, &l.Late, &l.OriginInvoice,
-			&l.Events, &l.Pinned, &l.Added, &l.First, &l.BeforeCounted, &l.Before, &l.BeforeFirst, &l.Billed.Amount, &l.Calculation, &l.Exact, &l.Amount.Amount)
+			&l.Events, &l.Pinned, &l.Added, &l.First, &l.BeforeCounted, &l.Before, &l.BeforeFirst, &l.Billed.Amount, &l.Calculation, &l.Exact, &l.Amount.Amount, &l.Credited.Amount)
 		l.OriginStart, l.OriginEnd = l.OriginStart.UTC(), l.OriginEnd.UTC()
 		return l, err
 	})
-	return v, wrap(err, "show invoice %s", idOrNumber)
+	if err != nil {
+		return nil, fmt.Errorf("read lines: %w", err)
+	}
+	return all, nil
 }
 
 // PinnedEvent is an event on an invoice.

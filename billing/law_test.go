@@ -28,7 +28,23 @@ var laws = map[string]string{
 	"an event has two live pins": `
 		SELECT count(*) FROM (SELECT position FROM billing.pins_v1 WHERE live GROUP BY position HAVING count(*) > 1) d`,
 	"numbers have gaps": `
-		SELECT COALESCE(max(number), 0) - count(*) FROM billing.invoice_numbers`,
+		SELECT COALESCE(sum(s.gaps), 0)::bigint FROM (
+			SELECT max(number) - count(*) AS gaps FROM billing.invoice_numbers GROUP BY series
+			UNION ALL SELECT max(number) - count(*) FROM billing.credit_note_numbers GROUP BY series) s`,
+	"an invoice shows another sum than its payments and credit notes": `
+		SELECT count(*) FROM billing.invoices_v1 i
+		WHERE i.voided IS NULL AND i.open <> i.total - COALESCE((SELECT sum(p.amount) FROM billing.payments_v1 p WHERE p.invoice_id = i.id), 0)
+			- COALESCE((SELECT sum(l.amount) FROM billing.credit_note_lines_v1 l WHERE l.invoice_id = i.id), 0)`,
+	"a void invoice is paid or credited": `
+		SELECT count(*) FROM billing.invoices_v1 i
+		WHERE i.voided IS NOT NULL AND (i.paid <> 0 OR EXISTS (SELECT FROM billing.credit_notes_v1 c WHERE c.invoice_id = i.id))`,
+	"credit notes take back more than a line bills": `
+		SELECT count(*) FROM billing.invoice_lines l
+		JOIN (SELECT account, invoice_id, line, sum(amount) AS amount FROM billing.credit_note_lines GROUP BY 1, 2, 3) c USING (account, invoice_id, line)
+		WHERE sign(c.amount) <> sign(l.amount) OR abs(c.amount) > abs(l.amount)`,
+	"an invoice that waits for a person was issued": `
+		SELECT count(*) FROM billing.invoices_v1 i
+		WHERE i.review IS NOT NULL AND i.printed IS NOT NULL AND NOT EXISTS (SELECT FROM billing.approvals a WHERE a.invoice_id = i.id)`,
 	"a pin is on an earlier cycle's invoice": `
 		SELECT count(*) FROM billing.pins p JOIN billing.invoices i ON i.id = p.invoice_id WHERE p.origin_start > i.cycle_start`,
 	"a pin is above its invoice's watermark": `

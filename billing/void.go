@@ -46,8 +46,9 @@ FROM ledger.draw(1) d`
 
 // Void makes an invoice not count. The invoice itself stays as it is, with its number; what happened
 // to it is a further record. A rebill is issued at once, with a number of its own; if only that fails, the
-// result is returned beside the error, and the next close issues it. An invoice that is void already is
-// ErrConflict, one that doesn't exist ErrNotFound.
+// result is returned beside the error, and the next close issues it. One in place of an invoice that waited for
+// a person waits too. An invoice that is void already, that is paid even in part, or that a credit note corrects
+// is ErrConflict, one that doesn't exist ErrNotFound.
 func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 	if err := r.check(); err != nil {
 		return VoidResult{}, err
@@ -74,6 +75,9 @@ func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 		if old.Status == Void {
 			return fmt.Errorf("it is void already (%s): %w", old.Outcome, ledger.ErrConflict)
 		}
+		if err := voidable(ctx, tx, old); err != nil {
+			return err
+		}
 		var out writes
 		var again []*draft
 		if r.Outcome == Rebill {
@@ -84,6 +88,9 @@ func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 		}
 		out.exec(nil, sqlInsertVoid, old.Account, old.ID, string(r.Outcome), r.Why, r.By)
 		queueInvoices(&out, old.Account, again, &old.ID, nil, old.Watermark)
+		if old.Review != "" && old.Number == "" {
+			queueReviews(&out, old.Account, again, old.Review)
+		}
 		return out.send(ctx, tx)
 	})
 	if err != nil {
@@ -109,6 +116,22 @@ func (r VoidRequest) check() error {
 		problems = append(problems, ledger.Invalid("by", "", "must say who voids"))
 	}
 	return errors.Join(problems...)
+}
+
+// voidable refuses to void what money or another document stands against.
+func voidable(ctx context.Context, tx pgx.Tx, v Invoice) error {
+	if v.Paid.Amount.Sign() != 0 {
+		return fmt.Errorf("%s of its %s %s is paid: correct it by a credit note, or record first that the money went back: %w",
+			v.Paid, v.Total, v.Currency, ledger.ErrConflict)
+	}
+	notes, err := readCreditNotes(ctx, tx, v)
+	if err != nil {
+		return err
+	}
+	if len(notes) > 0 {
+		return fmt.Errorf("credit note %s corrects it: correct what is left of it by another one: %w", notes[0].name(), ledger.ErrConflict)
+	}
+	return nil
 }
 
 // The invoice's own events, added up. Which cycle each belongs to was decided when it was pinned.

@@ -79,7 +79,7 @@ func TestVoidRefuses(t *testing.T) {
 		want error
 	}{
 		{VoidRequest{Invoice: "INV-000009", Outcome: Rebill, Why: "x", By: "y"}, ledger.ErrNotFound},
-		{VoidRequest{Invoice: "INV-9x", Outcome: Rebill, Why: "x", By: "y"}, ledger.ErrInvalid},
+		{VoidRequest{Invoice: "INV 9", Outcome: Rebill, Why: "x", By: "y"}, ledger.ErrInvalid},
 		{VoidRequest{Invoice: "INV-000009", Outcome: "refund", Why: "x", By: "y"}, ledger.ErrInvalid},
 		{VoidRequest{Invoice: "INV-000009", Outcome: Rebill, Why: " ", By: "y"}, ledger.ErrInvalid},
 	} {

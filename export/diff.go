@@ -43,6 +43,7 @@ type DiffRow struct {
 	Invoice       uuid.NullUUID `json:"invoice"`          // the live invoice that it is on, if any
 	Series        string        `json:"series,omitempty"` // and its number, if it is issued
 	Number        int64         `json:"number,omitempty"`
+	Printed       string        `json:"printed,omitempty"` // the number as people read it
 }
 
 // MaxDiffRows is how many rows a Diff lists. EachDifference has no such limit.
@@ -166,14 +167,14 @@ func (e *Exporter) sides(ctx context.Context, from, to string) (before, after Sp
 
 const sqlDifferences = `
 SELECT s.inside_after, e.position, e.business_date, e.occurred_at, e.recorded_at, e.source, e.event_id, COALESCE(e.stream, ''), e.type,
-       e.kind, e.account, e.currency, e.amount::text, e.quantity::text, i.invoice_id, COALESCE(i.series, ''), COALESCE(i.number, 0)
+       e.kind, e.account, e.currency, e.amount::text, e.quantity::text, i.invoice_id, COALESCE(i.series, ''), COALESCE(i.number, 0), COALESCE(i.printed, '')
 FROM ledger.every_event e
 CROSS JOIN LATERAL (
     SELECT e.position <= $3 AND e.business_date < $4 AND (e.business_date >= $5 OR e.position > $6) AS inside_before,
            e.position <= $7 AND e.business_date < $8 AND (e.business_date >= $9 OR e.position > $10) AS inside_after
 ) s
 LEFT JOIN LATERAL (
-    SELECT p.invoice_id, n.series, n.number
+    SELECT p.invoice_id, n.series, n.number, n.printed
     FROM billing.pins p
     LEFT JOIN billing.invoice_numbers n ON n.account = p.account AND n.invoice_id = p.invoice_id
     WHERE p.account = e.account AND p.position = e.position
@@ -207,7 +208,7 @@ func eachDifference(ctx context.Context, tx pgx.Tx, before, after Span, f func(D
 		var date time.Time
 		var amount, quantity *string
 		err := rows.Scan(&added, &r.Position, &date, &r.OccurredAt, &r.RecordedAt, &r.Source, &r.EventID, &r.Stream, &r.Type,
-			&r.Kind, &r.Account, &r.Currency, &amount, &quantity, &r.Invoice, &r.Series, &r.Number)
+			&r.Kind, &r.Account, &r.Currency, &amount, &quantity, &r.Invoice, &r.Series, &r.Number, &r.Printed)
 		if err != nil {
 			return err
 		}

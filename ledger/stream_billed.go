@@ -15,17 +15,18 @@ type Billed struct {
 	Account     string    `json:"account"`
 	Series      *string   `json:"series,omitempty"` // nil: the invoice isn't issued
 	Number      *int64    `json:"number,omitempty"`
-	CycleStart  time.Time `json:"cycle_start"`  // of the invoice
-	CycleEnd    time.Time `json:"cycle_end"`    // exclusive
-	OriginStart time.Time `json:"origin_start"` // of the cycle in which the event happened
-	Late        bool      `json:"late"`         // that is another cycle than the invoice's
+	Printed     *string   `json:"printed,omitempty"` // the number as people read it
+	CycleStart  time.Time `json:"cycle_start"`       // of the invoice
+	CycleEnd    time.Time `json:"cycle_end"`         // exclusive
+	OriginStart time.Time `json:"origin_start"`      // of the cycle in which the event happened
+	Late        bool      `json:"late"`              // that is another cycle than the invoice's
 	Void        bool      `json:"void"`
 }
 
 // An invoice is issued by its number. A pin counts from the position of its invoice on, a number and a
 // void from their own. The planner gets accounts and positions pairwise, as the index has them.
 const sqlBilled = `
-SELECT p.position, p.invoice_id, p.account, n.series, n.number, i.cycle_start, i.cycle_end, p.origin_start,
+SELECT p.position, p.invoice_id, p.account, n.series, n.number, n.printed, i.cycle_start, i.cycle_end, p.origin_start,
        p.origin_start <> i.cycle_start AS late, v.invoice_id IS NOT NULL AS void
 FROM unnest($1::text[], $2::bigint[]) AS w (account, position)
 JOIN billing.pins p ON p.account = w.account AND p.position = w.position

@@ -215,8 +215,8 @@ func (b *books) invoice(n, m int, events []string, void int) {
 
 func (b *books) issue(n, number int) {
 	b.Helper()
-	b.exec(`INSERT INTO billing.invoice_numbers (series, number, account, invoice_id, position, issued_at)
-		SELECT 'INV', $1, 'acme', $2, positions[1], recorded_at FROM ledger.draw(1)`, number, invoiceID(n))
+	b.exec(`INSERT INTO billing.invoice_numbers (series, number, printed, account, invoice_id, position, issued_at)
+		SELECT 'INV', $1, 'INV-' || $1::bigint, 'acme', $2, positions[1], recorded_at FROM ledger.draw(1)`, number, invoiceID(n))
 }
 
 func position(t testing.TB, l *ledger.Ledger) string {

@@ -203,15 +203,30 @@ CREATE TABLE billing.pins (
 );
 SELECT ledger.protect('billing.pins');
 
+-- How numbers of documents are written, for all that are given out from then on: the newest row of a kind
+-- counts, and without one the built-in format. What was given out keeps its text.
+CREATE TABLE billing.number_formats (
+    kind        text        NOT NULL COLLATE "C",
+    format      text        NOT NULL COLLATE "C",
+    recorded_by text        NOT NULL,
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    CONSTRAINT number_formats_pkey PRIMARY KEY (position),
+    CONSTRAINT number_formats_kind CHECK (kind IN ('invoice', 'credit-note'))
+);
+SELECT ledger.protect('billing.number_formats');
+
 -- The issuer's numbers, gapless in a series. An invoice is issued by its row here.
 CREATE TABLE billing.invoice_numbers (
     series     text        NOT NULL COLLATE "C",
     number     bigint      NOT NULL,
+    printed    text        NOT NULL COLLATE "C", -- as people read it, for ever
     account    text        NOT NULL COLLATE "C",
     invoice_id uuid        NOT NULL,
     position   bigint      NOT NULL,
     issued_at  timestamptz NOT NULL,
     CONSTRAINT invoice_numbers_pkey PRIMARY KEY (series, number),
+    CONSTRAINT invoice_numbers_printed UNIQUE (printed),
     CONSTRAINT invoice_numbers_position UNIQUE (position),
     CONSTRAINT invoice_numbers_invoice_id UNIQUE (account, invoice_id),
     CONSTRAINT invoice_numbers_number CHECK (number > 0),
@@ -219,7 +234,30 @@ CREATE TABLE billing.invoice_numbers (
 );
 SELECT ledger.protect('billing.invoice_numbers');
 
--- What happened to an invoice after it was issued: each a further row, the newest position counts.
+-- Invoices that a person looks at before they are issued, written with the invoice. The issuer leaves one
+-- alone until it has an approval.
+CREATE TABLE billing.reviews (
+    account    text NOT NULL COLLATE "C",
+    invoice_id uuid NOT NULL,
+    why        text NOT NULL,
+    CONSTRAINT reviews_pkey PRIMARY KEY (account, invoice_id),
+    CONSTRAINT reviews_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id)
+);
+SELECT ledger.protect('billing.reviews');
+
+CREATE TABLE billing.approvals (
+    account     text        NOT NULL COLLATE "C",
+    invoice_id  uuid        NOT NULL,
+    approved_by text        NOT NULL,
+    position    bigint      NOT NULL,
+    approved_at timestamptz NOT NULL,
+    CONSTRAINT approvals_pkey PRIMARY KEY (account, invoice_id),
+    CONSTRAINT approvals_position UNIQUE (position),
+    CONSTRAINT approvals_review FOREIGN KEY (account, invoice_id) REFERENCES billing.reviews (account, invoice_id)
+);
+SELECT ledger.protect('billing.approvals');
+
+-- What happened to an invoice after it was issued, besides what is paid and credited.
 CREATE TABLE billing.statuses (
     account    text        NOT NULL COLLATE "C",
     invoice_id uuid        NOT NULL,
@@ -230,10 +268,115 @@ CREATE TABLE billing.statuses (
     set_at     timestamptz NOT NULL,
     CONSTRAINT statuses_pkey PRIMARY KEY (account, invoice_id, position),
     CONSTRAINT statuses_position UNIQUE (position),
-    CONSTRAINT statuses_status CHECK (status IN ('sent', 'part-paid', 'paid')),
-    CONSTRAINT statuses_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices (account, id)
+    CONSTRAINT statuses_status CHECK (status IN ('sent')),
+    CONSTRAINT statuses_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers (account, invoice_id)
 );
 SELECT ledger.protect('billing.statuses');
+
+-- Money that came for an issued invoice, or went back. One bank transfer may pay several invoices: a
+-- reference is unique for an invoice.
+CREATE TABLE billing.payments (
+    account     text        NOT NULL COLLATE "C",
+    invoice_id  uuid        NOT NULL,
+    reference   text        NOT NULL COLLATE "C",
+    amount      numeric     NOT NULL, -- in the currency of the invoice; negative: goes back
+    paid_on     date        NOT NULL,
+    reverses    text        COLLATE "C", -- the reference of the payment that this one takes back
+    note        text        NOT NULL,
+    recorded_by text        NOT NULL,
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    CONSTRAINT payments_pkey PRIMARY KEY (account, invoice_id, reference),
+    CONSTRAINT payments_position UNIQUE (position),
+    CONSTRAINT payments_amount CHECK (amount <> 0 AND amount > -1e38 AND amount < 1e38),
+    CONSTRAINT payments_reverses_another CHECK (reverses <> reference),
+    CONSTRAINT payments_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers (account, invoice_id),
+    CONSTRAINT payments_reverses FOREIGN KEY (account, invoice_id, reverses) REFERENCES billing.payments (account, invoice_id, reference)
+);
+SELECT ledger.protect('billing.payments');
+
+-- A document that corrects an issued invoice: it takes back what lines of it bill. It changes no event and
+-- no pin.
+CREATE TABLE billing.credit_notes (
+    account    text        NOT NULL COLLATE "C",
+    id         uuid        NOT NULL,
+    invoice_id uuid        NOT NULL,
+    reference  text        COLLATE "C", -- the sender's own, unique for an invoice
+    currency   text        NOT NULL COLLATE "C",
+    total      numeric     NOT NULL, -- the sum of its lines
+    reason     text        NOT NULL,
+    created_by text        NOT NULL,
+    position   bigint      NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT credit_notes_pkey PRIMARY KEY (account, id),
+    CONSTRAINT credit_notes_id UNIQUE (id),
+    CONSTRAINT credit_notes_position UNIQUE (position),
+    CONSTRAINT credit_notes_of_invoice UNIQUE (account, invoice_id, id),
+    CONSTRAINT credit_notes_reference UNIQUE (account, invoice_id, reference),
+    CONSTRAINT credit_notes_total CHECK (total > -1e38 AND total < 1e38),
+    CONSTRAINT credit_notes_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers (account, invoice_id)
+);
+SELECT ledger.protect('billing.credit_notes');
+
+-- Written before its note, which draws a position and so comes last.
+CREATE TABLE billing.credit_note_lines (
+    account        text    NOT NULL COLLATE "C",
+    credit_note_id uuid    NOT NULL,
+    invoice_id     uuid    NOT NULL,
+    line           integer NOT NULL, -- of the invoice
+    amount         numeric NOT NULL, -- taken back; with the sign of the line
+    CONSTRAINT credit_note_lines_pkey PRIMARY KEY (account, credit_note_id, line),
+    CONSTRAINT credit_note_lines_amount CHECK (amount <> 0),
+    CONSTRAINT credit_note_lines_line FOREIGN KEY (account, invoice_id, line) REFERENCES billing.invoice_lines (account, invoice_id, line),
+    CONSTRAINT credit_note_lines_note FOREIGN KEY (account, invoice_id, credit_note_id)
+        REFERENCES billing.credit_notes (account, invoice_id, id) DEFERRABLE INITIALLY DEFERRED
+);
+CREATE INDEX credit_note_lines_by_line ON billing.credit_note_lines (account, invoice_id, line);
+SELECT ledger.protect('billing.credit_note_lines');
+
+-- As invoice_numbers, in series of their own.
+CREATE TABLE billing.credit_note_numbers (
+    series         text        NOT NULL COLLATE "C",
+    number         bigint      NOT NULL,
+    printed        text        NOT NULL COLLATE "C",
+    account        text        NOT NULL COLLATE "C",
+    credit_note_id uuid        NOT NULL,
+    position       bigint      NOT NULL,
+    issued_at      timestamptz NOT NULL,
+    CONSTRAINT credit_note_numbers_pkey PRIMARY KEY (series, number),
+    CONSTRAINT credit_note_numbers_printed UNIQUE (printed),
+    CONSTRAINT credit_note_numbers_position UNIQUE (position),
+    CONSTRAINT credit_note_numbers_note_id UNIQUE (account, credit_note_id),
+    CONSTRAINT credit_note_numbers_number CHECK (number > 0),
+    CONSTRAINT credit_note_numbers_note FOREIGN KEY (account, credit_note_id) REFERENCES billing.credit_notes (account, id)
+);
+SELECT ledger.protect('billing.credit_note_numbers');
+
+-- An account whose close found something that can't be: closes leave it out until it is released.
+CREATE TABLE billing.parkings (
+    account   text        NOT NULL COLLATE "C",
+    run       bigint      NOT NULL,
+    finding   text        NOT NULL,
+    position  bigint      NOT NULL,
+    parked_at timestamptz NOT NULL,
+    CONSTRAINT parkings_pkey PRIMARY KEY (account, run),
+    CONSTRAINT parkings_position UNIQUE (position),
+    CONSTRAINT parkings_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
+);
+SELECT ledger.protect('billing.parkings');
+
+CREATE TABLE billing.releases (
+    account     text        NOT NULL COLLATE "C",
+    run         bigint      NOT NULL, -- that parked it
+    why         text        NOT NULL,
+    released_by text        NOT NULL,
+    position    bigint      NOT NULL,
+    released_at timestamptz NOT NULL,
+    CONSTRAINT releases_pkey PRIMARY KEY (account, run),
+    CONSTRAINT releases_position UNIQUE (position),
+    CONSTRAINT releases_parking FOREIGN KEY (account, run) REFERENCES billing.parkings (account, run)
+);
+SELECT ledger.protect('billing.releases');
 
 -- Why an event is billed in a later cycle than the one it happened in.
 CREATE TABLE billing.late_events (
@@ -253,12 +396,56 @@ CREATE TABLE billing.late_events (
 );
 SELECT ledger.protect('billing.late_events');
 
-CREATE VIEW billing.invoices_v1 AS
-    SELECT i.account, i.id, n.series, n.number, i.cycle_start, i.cycle_end, i.currency, i.stream, i.total, i.events, i.rebills,
-           v.outcome AS voided, i.watermark, i.position, i.created_at, n.issued_at
+-- What became of every invoice, from all that is recorded of it. An invoice is settled when nothing of it is
+-- open: by payments, or by credit notes alone. What is credited after it was paid is open with the other sign.
+CREATE VIEW billing.invoice_states AS
+    SELECT i.account, i.id AS invoice_id,
+           CASE WHEN v.invoice_id IS NOT NULL THEN 'void'
+                WHEN n.invoice_id IS NULL THEN 'ready'
+                WHEN m.paid <> 0 AND (i.total - m.credited - m.paid) * m.paid <= 0 THEN 'paid'
+                WHEN m.paid <> 0 THEN 'part-paid'
+                WHEN m.noted AND i.total = m.credited THEN 'credited'
+                WHEN s.sent_at IS NOT NULL THEN 'sent'
+                ELSE 'issued' END AS status,
+           m.credited, m.paid, CASE WHEN v.invoice_id IS NULL THEN i.total - m.credited - m.paid ELSE 0 END AS open, s.sent_at
     FROM billing.invoices i
     LEFT JOIN billing.invoice_numbers n ON n.account = i.account AND n.invoice_id = i.id
+    LEFT JOIN billing.voids v ON v.account = i.account AND v.invoice_id = i.id
+    CROSS JOIN LATERAL (
+        SELECT COALESCE((SELECT sum(c.total) FROM billing.credit_notes c WHERE c.account = i.account AND c.invoice_id = i.id), 0) AS credited,
+               COALESCE((SELECT sum(p.amount) FROM billing.payments p WHERE p.account = i.account AND p.invoice_id = i.id), 0) AS paid,
+               EXISTS (SELECT FROM billing.credit_notes c WHERE c.account = i.account AND c.invoice_id = i.id) AS noted
+        OFFSET 0 -- computed once, not wherever it is named
+    ) m
+    CROSS JOIN LATERAL (SELECT max(k.set_at) AS sent_at FROM billing.statuses k WHERE k.account = i.account AND k.invoice_id = i.id) s;
+GRANT SELECT ON billing.invoice_states TO deltaledger_app;
+
+-- The accounts that closes leave out now.
+CREATE VIEW billing.parked AS
+    SELECT p.account, p.run, p.finding, p.parked_at
+    FROM billing.parkings p
+    WHERE NOT EXISTS (SELECT FROM billing.releases r WHERE r.account = p.account AND r.run = p.run);
+GRANT SELECT ON billing.parked TO deltaledger_app;
+
+CREATE VIEW billing.invoices_v1 AS
+    SELECT i.account, i.id, n.series, n.number, n.printed, i.cycle_start, i.cycle_end, i.currency, i.stream, i.total, s.credited, s.paid, s.open,
+           s.status, i.events, i.rebills, v.outcome AS voided, r.why AS review, i.watermark, i.position, i.created_at, n.issued_at, s.sent_at
+    FROM billing.invoices i
+    JOIN billing.invoice_states s ON s.account = i.account AND s.invoice_id = i.id
+    LEFT JOIN billing.invoice_numbers n ON n.account = i.account AND n.invoice_id = i.id
+    LEFT JOIN billing.reviews r ON r.account = i.account AND r.invoice_id = i.id
     LEFT JOIN billing.voids v ON v.account = i.account AND v.invoice_id = i.id;
+CREATE VIEW billing.payments_v1 AS
+    SELECT account, invoice_id, reference, amount, paid_on, reverses, note, recorded_by, position, recorded_at
+    FROM billing.payments;
+CREATE VIEW billing.credit_notes_v1 AS
+    SELECT c.account, c.id, n.series, n.number, n.printed, c.invoice_id, c.reference, c.currency, c.total, c.reason, c.created_by, c.position,
+           c.created_at, n.issued_at
+    FROM billing.credit_notes c
+    LEFT JOIN billing.credit_note_numbers n ON n.account = c.account AND n.credit_note_id = c.id;
+CREATE VIEW billing.credit_note_lines_v1 AS
+    SELECT account, credit_note_id, invoice_id, line, amount
+    FROM billing.credit_note_lines;
 CREATE VIEW billing.invoice_lines_v1 AS
     SELECT account, invoice_id, line, charge, origin_start, origin_end, late, origin_invoice, events, added, exact, amount
     FROM billing.invoice_lines;
@@ -266,4 +453,4 @@ CREATE VIEW billing.pins_v1 AS
     SELECT p.account, p.position, p.recorded_at, p.origin_start, p.invoice_id, p.replaces,
            NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = p.account AND v.invoice_id = p.invoice_id) AS live
     FROM billing.pins p;
-GRANT SELECT ON billing.invoices_v1, billing.invoice_lines_v1, billing.pins_v1 TO deltaledger_reader, deltaledger_app;
+GRANT SELECT ON billing.invoices_v1, billing.invoice_lines_v1, billing.pins_v1, billing.payments_v1, billing.credit_notes_v1, billing.credit_note_lines_v1 TO deltaledger_reader, deltaledger_app;

@@ -31,6 +31,12 @@ TABLE billing.accounts
     last_position bigint NOT NULL
     pending_from timestamp with time zone
     pending_through timestamp with time zone NOT NULL;
+TABLE billing.approvals
+    account text COLLATE "C" NOT NULL
+    invoice_id uuid NOT NULL
+    approved_by text NOT NULL
+    "position" bigint NOT NULL
+    approved_at timestamp with time zone NOT NULL;
 TABLE billing.close_failures
     run bigint NOT NULL
     account text COLLATE "C" NOT NULL
@@ -59,6 +65,31 @@ TABLE billing.closes
     watermark bigint NOT NULL
     run bigint NOT NULL
     closed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE billing.credit_note_lines
+    account text COLLATE "C" NOT NULL
+    credit_note_id uuid NOT NULL
+    invoice_id uuid NOT NULL
+    line integer NOT NULL
+    amount numeric NOT NULL;
+TABLE billing.credit_note_numbers
+    series text COLLATE "C" NOT NULL
+    number bigint NOT NULL
+    printed text COLLATE "C" NOT NULL
+    account text COLLATE "C" NOT NULL
+    credit_note_id uuid NOT NULL
+    "position" bigint NOT NULL
+    issued_at timestamp with time zone NOT NULL;
+TABLE billing.credit_notes
+    account text COLLATE "C" NOT NULL
+    id uuid NOT NULL
+    invoice_id uuid NOT NULL
+    reference text COLLATE "C"
+    currency text COLLATE "C" NOT NULL
+    total numeric NOT NULL
+    reason text NOT NULL
+    created_by text NOT NULL
+    "position" bigint NOT NULL
+    created_at timestamp with time zone NOT NULL;
 TABLE billing.cycles
     account text COLLATE "C" NOT NULL
     starts_at timestamp with time zone NOT NULL
@@ -94,6 +125,7 @@ TABLE billing.invoice_lines
 TABLE billing.invoice_numbers
     series text COLLATE "C" NOT NULL
     number bigint NOT NULL
+    printed text COLLATE "C" NOT NULL
     account text COLLATE "C" NOT NULL
     invoice_id uuid NOT NULL
     "position" bigint NOT NULL
@@ -124,6 +156,29 @@ TABLE billing.late_events
     found_by text NOT NULL
     run text NOT NULL
     noted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE billing.number_formats
+    kind text COLLATE "C" NOT NULL
+    format text COLLATE "C" NOT NULL
+    recorded_by text NOT NULL
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL;
+TABLE billing.parkings
+    account text COLLATE "C" NOT NULL
+    run bigint NOT NULL
+    finding text NOT NULL
+    "position" bigint NOT NULL
+    parked_at timestamp with time zone NOT NULL;
+TABLE billing.payments
+    account text COLLATE "C" NOT NULL
+    invoice_id uuid NOT NULL
+    reference text COLLATE "C" NOT NULL
+    amount numeric NOT NULL
+    paid_on date NOT NULL
+    reverses text COLLATE "C"
+    note text NOT NULL
+    recorded_by text NOT NULL
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL;
 TABLE billing.pins
     account text COLLATE "C" NOT NULL
     "position" bigint NOT NULL
@@ -134,6 +189,17 @@ TABLE billing.pins
 TABLE billing.progress
     name text COLLATE "C" NOT NULL
     watermark bigint NOT NULL;
+TABLE billing.releases
+    account text COLLATE "C" NOT NULL
+    run bigint NOT NULL
+    why text NOT NULL
+    released_by text NOT NULL
+    "position" bigint NOT NULL
+    released_at timestamp with time zone NOT NULL;
+TABLE billing.reviews
+    account text COLLATE "C" NOT NULL
+    invoice_id uuid NOT NULL
+    why text NOT NULL;
 TABLE billing.statuses
     account text COLLATE "C" NOT NULL
     invoice_id uuid NOT NULL
@@ -504,6 +570,9 @@ CONSTRAINT events_pkey ON archive.events: PRIMARY KEY ("position", recorded_at);
 CONSTRAINT events_quantity ON archive.events: CHECK (((quantity > '-100000000000000000000000000000000000000'::numeric) AND (quantity < '100000000000000000000000000000000000000'::numeric)));
 CONSTRAINT events_seqn ON archive.events: CHECK (((seqn >= 0) AND (seqn <= '281474976710655'::bigint)));
 CONSTRAINT accounts_pkey ON billing.accounts: PRIMARY KEY (account);
+CONSTRAINT approvals_pkey ON billing.approvals: PRIMARY KEY (account, invoice_id);
+CONSTRAINT approvals_position ON billing.approvals: UNIQUE ("position");
+CONSTRAINT approvals_review ON billing.approvals: FOREIGN KEY (account, invoice_id) REFERENCES billing.reviews(account, invoice_id);
 CONSTRAINT close_failures_pkey ON billing.close_failures: PRIMARY KEY (run, account);
 CONSTRAINT close_failures_run ON billing.close_failures: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT close_run_ends_pkey ON billing.close_run_ends: PRIMARY KEY (run);
@@ -511,6 +580,23 @@ CONSTRAINT close_run_ends_run ON billing.close_run_ends: FOREIGN KEY (run) REFER
 CONSTRAINT close_runs_pkey ON billing.close_runs: PRIMARY KEY (n);
 CONSTRAINT closes_pkey ON billing.closes: PRIMARY KEY (account, through_at);
 CONSTRAINT closes_run ON billing.closes: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT credit_note_lines_amount ON billing.credit_note_lines: CHECK ((amount <> (0)::numeric));
+CONSTRAINT credit_note_lines_line ON billing.credit_note_lines: FOREIGN KEY (account, invoice_id, line) REFERENCES billing.invoice_lines(account, invoice_id, line);
+CONSTRAINT credit_note_lines_note ON billing.credit_note_lines: FOREIGN KEY (account, invoice_id, credit_note_id) REFERENCES billing.credit_notes(account, invoice_id, id) DEFERRABLE INITIALLY DEFERRED;
+CONSTRAINT credit_note_lines_pkey ON billing.credit_note_lines: PRIMARY KEY (account, credit_note_id, line);
+CONSTRAINT credit_note_numbers_note ON billing.credit_note_numbers: FOREIGN KEY (account, credit_note_id) REFERENCES billing.credit_notes(account, id);
+CONSTRAINT credit_note_numbers_note_id ON billing.credit_note_numbers: UNIQUE (account, credit_note_id);
+CONSTRAINT credit_note_numbers_number ON billing.credit_note_numbers: CHECK ((number > 0));
+CONSTRAINT credit_note_numbers_pkey ON billing.credit_note_numbers: PRIMARY KEY (series, number);
+CONSTRAINT credit_note_numbers_position ON billing.credit_note_numbers: UNIQUE ("position");
+CONSTRAINT credit_note_numbers_printed ON billing.credit_note_numbers: UNIQUE (printed);
+CONSTRAINT credit_notes_id ON billing.credit_notes: UNIQUE (id);
+CONSTRAINT credit_notes_invoice ON billing.credit_notes: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers(account, invoice_id);
+CONSTRAINT credit_notes_of_invoice ON billing.credit_notes: UNIQUE (account, invoice_id, id);
+CONSTRAINT credit_notes_pkey ON billing.credit_notes: PRIMARY KEY (account, id);
+CONSTRAINT credit_notes_position ON billing.credit_notes: UNIQUE ("position");
+CONSTRAINT credit_notes_reference ON billing.credit_notes: UNIQUE (account, invoice_id, reference);
+CONSTRAINT credit_notes_total ON billing.credit_notes: CHECK (((total > '-100000000000000000000000000000000000000'::numeric) AND (total < '100000000000000000000000000000000000000'::numeric)));
 CONSTRAINT cycles_pkey ON billing.cycles: PRIMARY KEY (account, starts_at);
 CONSTRAINT cycles_run ON billing.cycles: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT cycles_span ON billing.cycles: CHECK ((starts_at < ends_at));
@@ -525,6 +611,7 @@ CONSTRAINT invoice_numbers_invoice_id ON billing.invoice_numbers: UNIQUE (accoun
 CONSTRAINT invoice_numbers_number ON billing.invoice_numbers: CHECK ((number > 0));
 CONSTRAINT invoice_numbers_pkey ON billing.invoice_numbers: PRIMARY KEY (series, number);
 CONSTRAINT invoice_numbers_position ON billing.invoice_numbers: UNIQUE ("position");
+CONSTRAINT invoice_numbers_printed ON billing.invoice_numbers: UNIQUE (printed);
 CONSTRAINT invoices_cycle ON billing.invoices: FOREIGN KEY (account, cycle_start) REFERENCES billing.cycles(account, starts_at);
 CONSTRAINT invoices_id ON billing.invoices: UNIQUE (id);
 CONSTRAINT invoices_one_per_cycle ON billing.invoices: UNIQUE NULLS NOT DISTINCT (account, cycle_start, currency, stream, rebills);
@@ -536,16 +623,32 @@ CONSTRAINT invoices_total ON billing.invoices: CHECK (((total > '-10000000000000
 CONSTRAINT late_events_found_by ON billing.late_events: CHECK ((found_by = ANY (ARRAY['reconcile'::text, 'close'::text])));
 CONSTRAINT late_events_is_late ON billing.late_events: CHECK ((("position" > closed_watermark) AND (target_start >= origin_end)));
 CONSTRAINT late_events_pkey ON billing.late_events: PRIMARY KEY (account, "position");
+CONSTRAINT number_formats_kind ON billing.number_formats: CHECK ((kind = ANY (ARRAY['invoice'::text, 'credit-note'::text])));
+CONSTRAINT number_formats_pkey ON billing.number_formats: PRIMARY KEY ("position");
+CONSTRAINT parkings_pkey ON billing.parkings: PRIMARY KEY (account, run);
+CONSTRAINT parkings_position ON billing.parkings: UNIQUE ("position");
+CONSTRAINT parkings_run ON billing.parkings: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT payments_amount ON billing.payments: CHECK (((amount <> (0)::numeric) AND (amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
+CONSTRAINT payments_invoice ON billing.payments: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers(account, invoice_id);
+CONSTRAINT payments_pkey ON billing.payments: PRIMARY KEY (account, invoice_id, reference);
+CONSTRAINT payments_position ON billing.payments: UNIQUE ("position");
+CONSTRAINT payments_reverses ON billing.payments: FOREIGN KEY (account, invoice_id, reverses) REFERENCES billing.payments(account, invoice_id, reference);
+CONSTRAINT payments_reverses_another ON billing.payments: CHECK ((reverses <> reference));
 CONSTRAINT pins_invoice ON billing.pins: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids(account, id);
 CONSTRAINT pins_one_live ON billing.pins: UNIQUE NULLS NOT DISTINCT (account, "position", replaces);
 CONSTRAINT pins_pkey ON billing.pins: PRIMARY KEY (account, invoice_id, "position");
 CONSTRAINT pins_replaces_pin ON billing.pins: FOREIGN KEY (account, replaces, "position") REFERENCES billing.pins(account, invoice_id, "position");
 CONSTRAINT pins_replaces_void ON billing.pins: FOREIGN KEY (account, replaces) REFERENCES billing.voids(account, invoice_id) DEFERRABLE INITIALLY DEFERRED;
 CONSTRAINT progress_pkey ON billing.progress: PRIMARY KEY (name);
-CONSTRAINT statuses_invoice ON billing.statuses: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
+CONSTRAINT releases_parking ON billing.releases: FOREIGN KEY (account, run) REFERENCES billing.parkings(account, run);
+CONSTRAINT releases_pkey ON billing.releases: PRIMARY KEY (account, run);
+CONSTRAINT releases_position ON billing.releases: UNIQUE ("position");
+CONSTRAINT reviews_invoice ON billing.reviews: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
+CONSTRAINT reviews_pkey ON billing.reviews: PRIMARY KEY (account, invoice_id);
+CONSTRAINT statuses_invoice ON billing.statuses: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers(account, invoice_id);
 CONSTRAINT statuses_pkey ON billing.statuses: PRIMARY KEY (account, invoice_id, "position");
 CONSTRAINT statuses_position ON billing.statuses: UNIQUE ("position");
-CONSTRAINT statuses_status ON billing.statuses: CHECK ((status = ANY (ARRAY['sent'::text, 'part-paid'::text, 'paid'::text])));
+CONSTRAINT statuses_status ON billing.statuses: CHECK ((status = 'sent'::text));
 CONSTRAINT terms_pkey ON billing.terms: PRIMARY KEY (n);
 CONSTRAINT voids_invoice ON billing.voids: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
 CONSTRAINT voids_outcome ON billing.voids: CHECK ((outcome = ANY (ARRAY['rebill'::text, 'write-off'::text])));
@@ -673,6 +776,7 @@ CREATE INDEX events_caused_by ON ONLY archive.events USING btree (caused_by) WHE
 CREATE INDEX events_occurred_at ON ONLY archive.events USING brin (occurred_at timestamptz_minmax_multi_ops);
 CREATE INDEX events_unnumbered ON ONLY archive.events USING btree (source, stream) WHERE (seqn IS NULL);
 CREATE INDEX close_failures_account ON billing.close_failures USING btree (account);
+CREATE INDEX credit_note_lines_by_line ON billing.credit_note_lines USING btree (account, invoice_id, line);
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines USING btree (account, origin_start);
 CREATE INDEX terms_account ON billing.terms USING btree (account, n);
 CREATE INDEX exports_by_month ON export.exports USING btree (month, n);
@@ -702,6 +806,8 @@ CREATE INDEX resolutions_by_finding ON reconcile.resolutions USING btree (findin
 
 CREATE TRIGGER refuse_any_row BEFORE DELETE OR UPDATE ON archive.events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_any_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON archive.events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.approvals FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.approvals FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_failures FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.close_failures FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_run_ends FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -710,6 +816,12 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_runs FOR EACH
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.close_runs FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.closes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.closes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.credit_note_lines FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.credit_note_lines FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.credit_note_numbers FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.credit_note_numbers FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.credit_notes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.cycles FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.cycles FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoice_ids FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -722,8 +834,18 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoices FOR EACH R
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.invoices FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.late_events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.late_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.number_formats FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.number_formats FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.parkings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.parkings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.payments FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.payments FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.pins FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.pins FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.releases FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.releases FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.reviews FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.reviews FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.statuses FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.statuses FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.terms FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -793,8 +915,13 @@ CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile
 
 -- Views: columns
 
+VIEW billing.credit_note_lines_v1 (account text, credit_note_id uuid, invoice_id uuid, line integer, amount numeric);
+VIEW billing.credit_notes_v1 (account text, id uuid, series text, number bigint, printed text, invoice_id uuid, reference text, currency text, total numeric, reason text, created_by text, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone);
 VIEW billing.invoice_lines_v1 (account text, invoice_id uuid, line integer, charge text, origin_start timestamp with time zone, origin_end timestamp with time zone, late boolean, origin_invoice uuid, events bigint, added numeric, exact numeric, amount numeric);
-VIEW billing.invoices_v1 (account text, id uuid, series text, number bigint, cycle_start timestamp with time zone, cycle_end timestamp with time zone, currency text, stream text, total numeric, events bigint, rebills uuid, voided text, watermark bigint, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone);
+VIEW billing.invoice_states (account text, invoice_id uuid, status text, credited numeric, paid numeric, open numeric, sent_at timestamp with time zone);
+VIEW billing.invoices_v1 (account text, id uuid, series text, number bigint, printed text, cycle_start timestamp with time zone, cycle_end timestamp with time zone, currency text, stream text, total numeric, credited numeric, paid numeric, open numeric, status text, events bigint, rebills uuid, voided text, review text, watermark bigint, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone, sent_at timestamp with time zone);
+VIEW billing.parked (account text, run bigint, finding text, parked_at timestamp with time zone);
+VIEW billing.payments_v1 (account text, invoice_id uuid, reference text, amount numeric, paid_on date, reverses text, note text, recorded_by text, position bigint, recorded_at timestamp with time zone);
 VIEW billing.pins_v1 (account text, position bigint, recorded_at timestamp with time zone, origin_start timestamp with time zone, invoice_id uuid, replaces uuid, live boolean);
 VIEW ledger.detached_months (month date, rows bigint, first_position bigint, last_position bigint, first_occurred_at timestamp with time zone, last_occurred_at timestamp with time zone, first_business_date date, last_business_date date, archive bigint, moved_at timestamp with time zone, moved_by text);
 VIEW ledger.event_indexes (name text, index oid, of oid, whole boolean, valid boolean, attached oid);
@@ -1344,24 +1471,41 @@ GRANT USAGE ON SCHEMA ledger TO deltaledger_reader;
 GRANT USAGE ON SCHEMA reconcile TO deltaledger_app;
 GRANT SELECT ON archive.events TO deltaledger_app;
 GRANT DELETE, INSERT, SELECT, UPDATE ON billing.accounts TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.approvals TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_failures TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_run_ends TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_runs TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.closes TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.credit_note_lines TO deltaledger_app;
+GRANT SELECT ON billing.credit_note_lines_v1 TO deltaledger_app;
+GRANT SELECT ON billing.credit_note_lines_v1 TO deltaledger_reader;
+GRANT INSERT, SELECT ON billing.credit_note_numbers TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.credit_notes TO deltaledger_app;
+GRANT SELECT ON billing.credit_notes_v1 TO deltaledger_app;
+GRANT SELECT ON billing.credit_notes_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.cycles TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoice_ids TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoice_lines TO deltaledger_app;
 GRANT SELECT ON billing.invoice_lines_v1 TO deltaledger_app;
 GRANT SELECT ON billing.invoice_lines_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.invoice_numbers TO deltaledger_app;
+GRANT SELECT ON billing.invoice_states TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoices TO deltaledger_app;
 GRANT SELECT ON billing.invoices_v1 TO deltaledger_app;
 GRANT SELECT ON billing.invoices_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.late_events TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.number_formats TO deltaledger_app;
+GRANT SELECT ON billing.parked TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.parkings TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.payments TO deltaledger_app;
+GRANT SELECT ON billing.payments_v1 TO deltaledger_app;
+GRANT SELECT ON billing.payments_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.pins TO deltaledger_app;
 GRANT SELECT ON billing.pins_v1 TO deltaledger_app;
 GRANT SELECT ON billing.pins_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT, UPDATE ON billing.progress TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.releases TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.reviews TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.statuses TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.terms TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.voids TO deltaledger_app;

@@ -11,7 +11,7 @@ func TestDetailsSayWhere(t *testing.T) {
 	for name, c := range map[string]struct{ table, sql, want string }{
 		"a number": {
 			"invoice_numbers", "DELETE FROM billing.invoice_numbers WHERE number = 2",
-			"series INV goes up to 3 but has 2 numbers; the first that is missing is INV-000002",
+			"series INV of the kind invoice goes up to 3 but has 2 numbers; the first that is missing is 2",
 		},
 		"a line": {
 			"invoice_lines", "UPDATE billing.invoice_lines SET added = added + 1, amount = amount + 1 WHERE account = 'acme'",

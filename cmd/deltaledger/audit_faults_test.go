@@ -66,8 +66,8 @@ var plantedFaults = []struct{ finds, statements string }{
 	{"gap in the numbers", `DELETE FROM billing.invoice_numbers WHERE number = 1`},
 	{"invoice without a number", `DELETE FROM billing.invoice_numbers WHERE number = 1`},
 	{"invoice with two numbers", `
-		ALTER TABLE billing.invoice_numbers DROP CONSTRAINT invoice_numbers_invoice_id, DROP CONSTRAINT invoice_numbers_position;
-		INSERT INTO billing.invoice_numbers SELECT series, number + 1000, account, invoice_id, position, issued_at FROM billing.invoice_numbers LIMIT 1`},
+		ALTER TABLE billing.invoice_numbers DROP CONSTRAINT invoice_numbers_invoice_id CASCADE, DROP CONSTRAINT invoice_numbers_printed, DROP CONSTRAINT invoice_numbers_position;
+		INSERT INTO billing.invoice_numbers SELECT series, number + 1000, printed, account, invoice_id, position, issued_at FROM billing.invoice_numbers LIMIT 1`},
 	{"frozen month that isn't its events", `UPDATE export.freezes SET rows = rows + 1`},
 	{"frozen month that isn't its events", `DELETE FROM ledger.events WHERE position = (SELECT min(position) FROM ledger.events)`},
 	{"event that nobody sent, or that was refused", `UPDATE ledger.events SET event_id = event_id || '!'`},

@@ -13,6 +13,7 @@ import (
 type closeCmd struct {
 	Through string `required:"" placeholder:"DATE" help:"Last date, in the zone of each account, that a closed cycle may hold: it is included."`
 	Account string `placeholder:"ACCOUNT" help:"Close this account only; no month is frozen then."`
+	Review  bool   `help:"Leave the invoices ready, without numbers, until a person has looked at them: see invoices issue."`
 	By      string `placeholder:"NAME" help:"Who closes; without it the user of the system."`
 }
 
@@ -37,7 +38,7 @@ func (c *closeCmd) Run(ctx context.Context, s *session) error {
 	}
 	return withApp(ctx, s, func(a *app) error {
 		bar := s.countBar("accounts")
-		r, failure := a.billing.Close(ctx, billing.CloseRequest{Through: through, Account: c.Account, By: s.user(c.By), Progress: bar.set})
+		r, failure := a.billing.Close(ctx, billing.CloseRequest{Through: through, Account: c.Account, Review: c.Review, By: s.user(c.By), Progress: bar.set})
 		bar.done()
 		if failure != nil && r.Run == 0 {
 			return failure
@@ -56,11 +57,22 @@ func (c *closeCmd) Run(ctx context.Context, s *session) error {
 		}
 		for _, failed := range r.Failed {
 			s.warn("%s was left as it was: %s", failed.Account, failed.Reason)
+			if failed.Parked {
+				s.warn("%s is parked: closes leave it out until somebody has looked and says `deltaledger accounts release %s --why TEXT`", failed.Account, failed.Account)
+			}
 		}
-		if failure == nil && len(r.Failed) > 0 {
-			failure = errShown
+		for _, p := range r.Parked {
+			s.warn("%s is parked since %s and was left out: %s", p.Account, stamp(p.ParkedAt), p.Finding)
 		}
-		return failure
+		switch {
+		case failure != nil:
+			return failure
+		case len(r.Failed) > 0:
+			return errShown
+		case len(r.Parked) > 0:
+			return errFindings
+		}
+		return nil
 	})
 }
 

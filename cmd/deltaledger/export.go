@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"deltaledger/billing"
 	"deltaledger/export"
 	"deltaledger/ledger"
 )
@@ -140,8 +139,8 @@ func differenceColumns() []column {
 func differenceCells(r export.DiffRow) []string {
 	invoice := ""
 	switch {
-	case r.Number != 0:
-		invoice = billing.Number(r.Series, r.Number)
+	case r.Printed != "":
+		invoice = r.Printed
 	case r.Invoice.Valid:
 		invoice = r.Invoice.UUID.String()
 	}

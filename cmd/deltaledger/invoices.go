@@ -14,18 +14,23 @@ import (
 )
 
 type invoicesCmd struct {
-	List    invoicesListCmd    `cmd:"" help:"List invoices, newest first."`
-	Show    invoicesShowCmd    `cmd:"" help:"Show an invoice with its lines."`
-	Explain invoicesExplainCmd `cmd:"" help:"Show the arithmetic of an invoice step by step."`
-	Events  invoicesEventsCmd  `cmd:"" help:"List the events that are pinned to an invoice."`
-	Void    invoicesVoidCmd    `cmd:"" help:"Make an invoice not count, and say what becomes of its events."`
+	List     invoicesListCmd     `cmd:"" help:"List invoices, newest first."`
+	Show     invoicesShowCmd     `cmd:"" help:"Show an invoice with its lines."`
+	Explain  invoicesExplainCmd  `cmd:"" help:"Show the arithmetic of an invoice step by step."`
+	Events   invoicesEventsCmd   `cmd:"" help:"List the events that are pinned to an invoice."`
+	Issue    invoicesIssueCmd    `cmd:"" help:"Issue invoices that a close with --review left for a person to look at."`
+	Sent     invoicesSentCmd     `cmd:"" help:"Record that an invoice was sent to the customer."`
+	Pay      invoicesPayCmd      `cmd:"" help:"Record a payment of an invoice, or money that went back."`
+	Payments invoicesPaymentsCmd `cmd:"" help:"List the payments of an invoice."`
+	Credit   invoicesCreditCmd   `cmd:"" help:"Make a credit note for an invoice or for lines of it."`
+	Void     invoicesVoidCmd     `cmd:"" help:"Make an invoice not count, and say what becomes of its events."`
 }
 
 type invoicesListCmd struct {
 	Account string `placeholder:"ACCOUNT" help:"Only this account's."`
 	From    string `placeholder:"DATE|TIME" help:"Only invoices of cycles that end after it; a date begins in the reporting zone."`
 	To      string `placeholder:"DATE|TIME" help:"Only invoices of cycles that begin before it."`
-	Status  string `placeholder:"STATUS" help:"Only invoices that are ready, issued, sent, part-paid, paid or void."`
+	Status  string `placeholder:"STATUS" help:"Only invoices that are ready, issued, sent, part-paid, paid, credited or void."`
 	Limit   int    `placeholder:"N" help:"Invoices on a page, at most 1000 (100)."`
 	Cursor  string `placeholder:"CURSOR" help:"Go on where the page ended that gave this cursor."`
 }
@@ -84,12 +89,12 @@ func zoneOf(v billing.Invoice) *time.Location { return zoneNamed(v.Zone) }
 func invoiceTable(list ...billing.Invoice) table {
 	t := table{columns: []column{
 		text("number"), text("id"), text("account"), text("status"), text("cycle_start"), text("cycle_end"), text("zone"), text("stream"),
-		number("total"), text("currency"), number("events"), text("rebills"), text("rebilled_by"),
+		number("total"), number("credited"), number("paid"), number("open"), text("currency"), number("events"), text("rebills"), text("rebilled_by"), text("review"),
 	}}
 	for _, v := range list {
 		zone := zoneOf(v)
 		t.add(v.Number, v.ID.String(), v.Account, string(v.Status), day(v.CycleStart, zone), day(v.CycleEnd, zone), zone.String(), v.Stream,
-			v.Total.String(), v.Currency, fmt.Sprint(v.Events), or(v.Rebills), or(v.RebilledBy))
+			v.Total.String(), v.Credited.String(), v.Paid.String(), v.Open.String(), v.Currency, fmt.Sprint(v.Events), or(v.Rebills), or(v.RebilledBy), v.Review)
 	}
 	return t
 }
@@ -117,6 +122,7 @@ func (c *invoicesShowCmd) Run(ctx context.Context, s *session) error {
 		}
 		t.note = fmt.Sprintf("%s for %s, %s to %s (%s), %s: total %s %s of %s", name, printable(v.Account), day(v.CycleStart, zone), day(v.CycleEnd, zone),
 			zone, v.Status, v.Total, v.Currency, plural(v.Events, "event"))
+		t.note += after(v)
 		if v.Outcome != "" {
 			t.note += fmt.Sprintf("\nvoid, %s: %s", v.Outcome, printable(v.Why))
 		}
@@ -128,7 +134,7 @@ func (c *invoicesShowCmd) Run(ctx context.Context, s *session) error {
 func lineTable(ctx context.Context, a *app, v billing.Invoice) (table, error) {
 	t := table{columns: []column{
 		number("line"), text("charge"), text("price"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice"),
-		number("events"), number("before"), number("added"), number("exact"), number("billed"), number("amount"), text("currency"),
+		number("events"), number("before"), number("added"), number("exact"), number("billed"), number("amount"), number("credited"), text("currency"),
 	}}
 	zone := zoneOf(v)
 	numbers := map[uuid.UUID]string{}
@@ -144,7 +150,7 @@ func lineTable(ctx context.Context, a *app, v billing.Invoice) (table, error) {
 			}
 		}
 		t.add(strconv.Itoa(l.Line), l.Charge, priced(charge), day(l.OriginStart, zone), day(l.OriginEnd, zone), strconv.FormatBool(l.Late), origin,
-			fmt.Sprint(l.Events), l.Before.String(), l.Added.String(), l.Exact.String(), l.Billed.String(), l.Amount.String(), v.Currency)
+			fmt.Sprint(l.Events), l.Before.String(), l.Added.String(), l.Exact.String(), l.Billed.String(), l.Amount.String(), l.Credited.String(), v.Currency)
 	}
 	return t, nil
 }
@@ -277,8 +283,8 @@ func (c *invoicesVoidCmd) Run(ctx context.Context, s *session) error {
 
 // invoiceName is the number of an invoice where it has one.
 func invoiceName(b ledger.Billed) string {
-	if b.Number == nil || b.Series == nil {
+	if b.Printed == nil {
 		return b.Invoice.String()
 	}
-	return billing.Number(*b.Series, *b.Number)
+	return *b.Printed
 }

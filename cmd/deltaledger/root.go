@@ -29,13 +29,16 @@ type root struct {
 	Erase        eraseCmd        `cmd:"" help:"Erase private content for ever, with a record of who and why."`
 	Erasures     erasuresCmd     `cmd:"" help:"List what was erased, newest first."`
 
-	Terms     termsCmd     `cmd:"" help:"Record or show the terms by which accounts are billed."`
-	Close     closeCmd     `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`
-	Invoices  invoicesCmd  `cmd:"" help:"List, show and void invoices."`
-	Reconcile reconcileCmd `cmd:"" help:"Find late events and whatever does not tie out, and heal it."`
-	Findings  findingsCmd  `cmd:"" help:"List what reconciliations found wrong, and resolve it."`
-	Export    exportCmd    `cmd:"" help:"Write, compare and check the files of a month."`
-	Archive   archiveCmd   `cmd:"" help:"Copy sealed months to a directory or bucket, and take them out of what lists read."`
+	Terms       termsCmd       `cmd:"" help:"Record or show the terms by which accounts are billed."`
+	Close       closeCmd       `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`
+	Invoices    invoicesCmd    `cmd:"" help:"List, show, issue, send, credit and void invoices, and record what is paid."`
+	CreditNotes creditNotesCmd `cmd:"" help:"List and show credit notes."`
+	Numbers     numbersCmd     `cmd:"" help:"Show or set how invoices and credit notes are numbered."`
+	Accounts    accountsCmd    `cmd:"" help:"List and release the accounts that closes leave out."`
+	Reconcile   reconcileCmd   `cmd:"" help:"Find late events and whatever does not tie out, and heal it."`
+	Findings    findingsCmd    `cmd:"" help:"List what reconciliations found wrong, and resolve it."`
+	Export      exportCmd      `cmd:"" help:"Write, compare and check the files of a month."`
+	Archive     archiveCmd     `cmd:"" help:"Copy sealed months to a directory or bucket, and take them out of what lists read."`
 
 	Seal        sealCmd        `cmd:"" help:"Seal everything that is recorded now."`
 	Seals       sealsCmd       `cmd:"" help:"List the seals, newest first."`

@@ -337,7 +337,7 @@ func (w *sealedWorld) add(r *rand.Rand, tx pgx.Tx, t target) (harm, error) {
 	case "billing.voids":
 		set["account"] = "t.account || 'x'"
 	case "billing.invoice_numbers":
-		set["number"] = "t.number + 100"
+		set["number"], set["printed"] = "t.number + 100", "t.printed || 'x'"
 	case "export.freezes":
 		set["month"] = "t.month - 3000"
 	case "ledger.columns":

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"deltaledger/billing"
+)
+
+type creditNotesCmd struct {
+	List creditNotesListCmd `cmd:"" help:"List credit notes, newest first."`
+	Show creditNotesShowCmd `cmd:"" help:"Show a credit note with its lines."`
+}
+
+type creditNotesListCmd struct {
+	Account string `placeholder:"ACCOUNT" help:"Only this account's."`
+	Invoice string `placeholder:"ID" help:"Only those that correct this invoice, by its ID or number."`
+	Limit   int    `placeholder:"N" help:"Credit notes on a page, at most 1000 (100)."`
+	Before  int64  `placeholder:"POSITION" help:"Go on after the credit note at this position."`
+}
+
+// Run lists one page.
+func (c *creditNotesListCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		all, err := a.billing.CreditNotes(ctx, billing.CreditNoteQuery{Account: c.Account, Invoice: c.Invoice, Limit: c.Limit, Before: c.Before})
+		if err != nil {
+			return err
+		}
+		t := table{columns: []column{
+			text("number"), text("id"), text("account"), text("invoice"), number("total"), text("currency"), text("reason"), text("reference"), text("by"),
+			text("issued_at"), number("position"),
+		}}
+		for _, n := range all {
+			issued := ""
+			if n.IssuedAt != nil {
+				issued = stamp(*n.IssuedAt)
+			}
+			t.add(n.Number, n.ID.String(), n.Account, n.Corrects, n.Total.String(), n.Currency, n.Reason, n.Reference, n.By, issued, fmt.Sprint(n.Position))
+		}
+		t.note = plural(len(all), "credit note")
+		return s.show(orNone(all), t)
+	})
+}
+
+type creditNotesShowCmd struct {
+	ID string `arg:"" name:"id" help:"ID or number of the credit note."`
+}
+
+// Run shows one credit note.
+func (c *creditNotesShowCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		n, err := a.billing.CreditNote(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return s.show(n, noteLines(n))
+	})
+}
+
+func noteLines(n billing.CreditNote) table {
+	t := table{columns: []column{text("credit_note"), text("invoice"), number("line"), text("charge"), number("amount"), text("currency")}}
+	for _, l := range n.Lines {
+		t.add(noteName(n), n.Corrects, fmt.Sprint(l.Line), l.Charge, l.Amount.String(), n.Currency)
+	}
+	t.note = fmt.Sprintf("%s for %s corrects %s: %s %s, %s (%s)", noteName(n), printable(n.Account), n.Corrects, n.Total, n.Currency, printable(n.Reason), printable(n.By))
+	return t
+}
+
+// noteName is the number of a credit note, or its id while it has none.
+func noteName(n billing.CreditNote) string {
+	if n.Number == "" {
+		return n.ID.String()
+	}
+	return n.Number
+}
