@@ -15,8 +15,8 @@ func TestReview(t *testing.T) {
 	if err != nil || r.Invoices != 3 {
 		t.Fatalf("%+v %v", r, err)
 	}
-	f.record(f.event("d", "2026-02-10T00:00:00Z", "4"))
 	f.at("2026-03-04T00:00:00Z")
+	f.record(f.event("d", "2026-02-10T00:00:00Z", "4"))
 	f.close("2026-02-28") // which issues its own, and passes the others by
 	if n, err := f.b.Issue(t.Context()); n != 0 || err != nil {
 		t.Errorf("issued %d: %v", n, err)
