@@ -75,7 +75,9 @@ func TestPreview(t *testing.T) {
 	if b := s.want(s.post("/v1/accounts/acme/preview?count=1", fee), 200); b.at(t, "drafts.0.total") != "0.85" {
 		t.Errorf("%s", b.body)
 	}
-	s.want(s.post("/v1/accounts/globex/preview", fee), 422)
+	if b := s.want(s.post("/v1/accounts/globex/preview", fee), 422); b.at(t, "errors.0.location") != "body.account" {
+		t.Errorf("%s", b.body)
+	}
 	s.want(s.post("/v1/accounts/acme/preview", `{"account":`), 400)
 	s.want(s.get("/v1/accounts/acme/preview?count=1001"), 422)
 	s.want(s.get("/v1/accounts/acme/preview?as_of=yesterday"), 422)

@@ -61,7 +61,9 @@ func route[I, O any](s *server, pattern string, d doc, handler func(context.Cont
 		out, err := do(ctx, s, d.work, in, handler)
 		if err != nil {
 			p := problemOf(err, where)
-			p.inPath(path)
+			if d.body == nil { // what the service reads itself may have a field of the same name
+				p.inPath(path)
+			}
 			s.report(ctx, p)
 			return nil, p
 		}

@@ -112,6 +112,8 @@ func (c *termsShowCmd) Run(ctx context.Context, s *session) error {
 			mark := ""
 			if h.Version == v.InForce.Version {
 				mark = "now"
+			} else if h.Version == v.InForce.Base && len(v.InForce.Inherited()) > 0 {
+				mark = "fills in"
 			}
 			t.add(append(termsCells(h), mark)...)
 		}
