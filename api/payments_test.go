@@ -17,7 +17,9 @@ func TestAfterTheInvoice(t *testing.T) {
 	if ready.at(t, "invoices.0.review") == "" || ready.at(t, "invoices.0.open") != "100.00" {
 		t.Errorf("%s", ready.body)
 	}
-	pay := func(body string, status int) answer { return s.want(s.post("/v1/invoices/INV-000001/payments", body), status) }
+	pay := func(body string, status int) answer {
+		return s.want(s.post("/v1/invoices/INV-000001/payments", body), status)
+	}
 	pay(`{"reference":"r1","amount":"1","by":"jane"}`, 404)
 	s.want(s.post("/v1/invoices/"+id+"/payments", `{"reference":"r1","amount":"1","by":"jane"}`), 409)
 	s.want(s.post("/v1/invoices/issue", `{"invoices":[],"by":"jane"}`), 422)
@@ -52,7 +54,9 @@ func TestAfterTheInvoice(t *testing.T) {
 		t.Errorf("%s", a.body)
 	}
 
-	credit := func(body string, status int) answer { return s.want(s.post("/v1/invoices/"+id+"/credit-notes", body), status) }
+	credit := func(body string, status int) answer {
+		return s.want(s.post("/v1/invoices/"+id+"/credit-notes", body), status)
+	}
 	credit(`{"lines":[{"line":1,"amount":"100.01"}],"reason":"x","by":"jane"}`, 409)
 	if a := credit(`{"lines":[{"line":2}],"reason":"x","by":"jane"}`, 422); a.at(t, "errors.0.location") != "body.lines[0].line" {
 		t.Errorf("%s", a.body)

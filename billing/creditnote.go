@@ -128,7 +128,7 @@ func (b *Billing) creditTx(ctx context.Context, tx pgx.Tx, v Invoice, r CreditNo
 			return n.ID, r.sameAs(n)
 		}
 	}
-	if err := v.mustCount("only an issued invoice that counts is corrected by a credit note; void one that isn't issued"); err != nil {
+	if err := v.mustCount("corrected by a credit note; void what isn't issued"); err != nil {
 		return uuid.Nil, err
 	}
 	lines, err := r.takesBack(v, bills)

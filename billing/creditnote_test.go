@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
 )
 
 func (f *fixture) credit(lines ...CreditLine) (CreditNote, error) {
@@ -96,6 +99,35 @@ func TestLateEventsDoNotCountCreditNotes(t *testing.T) {
 	}
 	f.stands("INV-000001", Credited, "100.00", "0.00", "0.00")
 	f.checkLaws()
+}
+
+// A credit note that was made when the service was killed is issued by whoever issues next, and counts meanwhile.
+func TestCreditNoteThatWasNotIssued(t *testing.T) {
+	t.Parallel()
+	f := invoiced(t)
+	v, err := f.b.Show(t.Context(), "INV-000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = pg.InTx(t.Context(), f.db.App, func(tx pgx.Tx) error {
+		held, err := f.b.holdInvoice(t.Context(), tx, v)
+		if err != nil {
+			return err
+		}
+		_, err = f.b.creditTx(t.Context(), tx, held, CreditNoteRequest{Invoice: "INV-000001", Reason: "x", By: "tester"})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.stands("INV-000001", Credited, "100.00", "0.00", "0.00")
+	if n := f.number("SELECT count(*) FROM billing.credit_note_numbers"); n != 0 {
+		t.Errorf("%d numbers", n)
+	}
+	f.close("2026-01-31")
+	if n, err := f.b.CreditNote(t.Context(), "CN-000001"); err != nil || n.Total.String() != "100.00" {
+		t.Errorf("%+v %v", n, err)
+	}
 }
 
 // A line that bills less than nothing is taken back with its own sign.

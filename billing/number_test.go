@@ -78,8 +78,11 @@ func TestNumberFormatsOverTime(t *testing.T) {
 		format string
 		want   error
 	}{
-		{InvoiceDocument, "INV", ledger.ErrInvalid}, {"letter", "L-{number}", ledger.ErrInvalid},
-		{InvoiceDocument, "INV-{number}-{year}", ledger.ErrConflict}, {CreditNoteDocument, "INV-{number}", ledger.ErrConflict}, {InvoiceDocument, "CN-{number}", ledger.ErrConflict},
+		{InvoiceDocument, "INV", ledger.ErrInvalid},
+		{"letter", "L-{number}", ledger.ErrInvalid},
+		{InvoiceDocument, "INV-{number}-{year}", ledger.ErrConflict},
+		{CreditNoteDocument, "INV-{number}", ledger.ErrConflict},
+		{InvoiceDocument, "CN-{number}", ledger.ErrConflict},
 	} {
 		if err := f.b.SetNumberFormat(t.Context(), c.kind, c.format, "tester"); !errors.Is(err, c.want) {
 			t.Errorf("%s %s: %v, want %v", c.kind, c.format, err, c.want)

@@ -124,20 +124,22 @@ func (b *Billing) holdInvoice(ctx context.Context, tx pgx.Tx, wanted Invoice) (I
 	return find(ctx, tx, wanted.ID.String())
 }
 
-// mustCount refuses what can only be done with an issued invoice that counts.
-func (v Invoice) mustCount(instead string) error {
-	switch v.Status {
-	case Void:
-		return fmt.Errorf("it is void (%s): %s: %w", v.Outcome, instead, ledger.ErrConflict)
-	case Ready:
-		return fmt.Errorf("it isn't issued yet and has no number: %s: %w", instead, ledger.ErrConflict)
+// mustCount refuses what can only be done with an issued invoice that counts; done names it.
+func (v Invoice) mustCount(done string) error {
+	switch {
+	case v.Status == Void && v.RebilledBy != nil:
+		return fmt.Errorf("it is void, and %s stands in its place: only an invoice that counts can be %s: %w", v.RebilledBy, done, ledger.ErrConflict)
+	case v.Status == Void:
+		return fmt.Errorf("it is void (%s): only an invoice that counts can be %s: %w", v.Outcome, done, ledger.ErrConflict)
+	case v.Status == Ready:
+		return fmt.Errorf("it isn't issued yet and has no number: only an issued invoice can be %s: %w", done, ledger.ErrConflict)
 	}
 	return nil
 }
 
 // allowed holds a payment that isn't recorded yet against the invoice.
 func (r PaymentRequest) allowed(v Invoice, known []Payment, amount decimal.Decimal) error {
-	if err := v.mustCount("record the payment for the invoice that counts"); err != nil {
+	if err := v.mustCount("paid"); err != nil {
 		return err
 	}
 	if r.Reverses != "" {
@@ -292,7 +294,7 @@ func (b *Billing) MarkSent(ctx context.Context, r SentRequest) (Invoice, error) 
 		if err != nil {
 			return err
 		}
-		if err := v.mustCount("only a document that was issued and counts can be sent"); err != nil {
+		if err := v.mustCount("sent"); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, sqlInsertSent, v.Account, v.ID, r.Note, r.By); err != nil {

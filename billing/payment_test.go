@@ -74,9 +74,13 @@ func TestPayments(t *testing.T) {
 		t.Errorf("the same again: %+v, first %+v", again, first)
 	}
 	for _, r := range []PaymentRequest{
-		{Reference: "bank-1", Amount: "31"}, {Reference: "bank-1", Amount: "-30"}, {Reference: "bank-1", Amount: "30", PaidOn: mustDate(t, "2026-02-01")},
-		{Reference: "bank-1", Amount: "30", Reverses: "bank-2"}, {Reference: "back-0", Amount: "-70.01", Reverses: "bank-2"},
-		{Reference: "back-0", Amount: "5", Reverses: "bank-2"}, {Reference: "back-0", Amount: "-100.01"},
+		{Reference: "bank-1", Amount: "31"},
+		{Reference: "bank-1", Amount: "-30"},
+		{Reference: "bank-1", Amount: "30", PaidOn: mustDate(t, "2026-02-01")},
+		{Reference: "bank-1", Amount: "30", Reverses: "bank-2"},
+		{Reference: "back-0", Amount: "-70.01", Reverses: "bank-2"},
+		{Reference: "back-0", Amount: "5", Reverses: "bank-2"},
+		{Reference: "back-0", Amount: "-100.01"},
 	} {
 		r.Invoice, r.By = number, "tester"
 		if _, err := f.b.Pay(t.Context(), r); !errors.Is(err, ledger.ErrConflict) {

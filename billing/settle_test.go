@@ -84,9 +84,20 @@ func TestParseMoney(t *testing.T) {
 		text, currency string
 		ok             bool
 	}{
-		{"12.50", "USD", true}, {"12.500", "USD", true}, {"-0.01", "USD", true}, {"0.001", "USD", false}, {"1", "JPY", true}, {"1.5", "JPY", false},
-		{"0.001", "KWD", true}, {"0", "USD", false}, {"0.00", "USD", false}, {"1e3", "USD", false}, {"+1", "USD", false}, {"", "USD", false},
-		{"99999999999999999999999999999999999999", "USD", true}, {"999999999999999999999999999999999999999", "USD", false},
+		{"12.50", "USD", true},
+		{"12.500", "USD", true},
+		{"-0.01", "USD", true},
+		{"0.001", "USD", false},
+		{"1", "JPY", true},
+		{"1.5", "JPY", false},
+		{"0.001", "KWD", true},
+		{"0", "USD", false},
+		{"0.00", "USD", false},
+		{"1e3", "USD", false},
+		{"+1", "USD", false},
+		{"", "USD", false},
+		{"99999999999999999999999999999999999999", "USD", true},
+		{"999999999999999999999999999999999999999", "USD", false},
 	} {
 		if _, err := parseMoney("amount", c.text, c.currency); (err == nil) != c.ok || err != nil && !errors.Is(err, ledger.ErrInvalid) {
 			t.Errorf("%s %s: %v", c.text, c.currency, err)

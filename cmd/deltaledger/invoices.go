@@ -93,8 +93,12 @@ func invoiceTable(list ...billing.Invoice) table {
 	}}
 	for _, v := range list {
 		zone := zoneOf(v)
+		review := v.Review
+		if v.Status != billing.Ready {
+			review = "" // somebody has looked
+		}
 		t.add(v.Number, v.ID.String(), v.Account, string(v.Status), day(v.CycleStart, zone), day(v.CycleEnd, zone), zone.String(), v.Stream,
-			v.Total.String(), v.Credited.String(), v.Paid.String(), v.Open.String(), v.Currency, fmt.Sprint(v.Events), or(v.Rebills), or(v.RebilledBy), v.Review)
+			v.Total.String(), v.Credited.String(), v.Paid.String(), v.Open.String(), v.Currency, fmt.Sprint(v.Events), or(v.Rebills), or(v.RebilledBy), review)
 	}
 	return t
 }

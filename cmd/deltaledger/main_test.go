@@ -170,6 +170,56 @@ func tourBilling(t *testing.T, p *program) {
 	if invoice.Total != "71.01" || invoice.Status != "issued" {
 		t.Errorf("the invoice in its place: %+v", invoice)
 	}
+	tourAfter(t, p, void.Number)
+}
+
+// tourAfter is what happens to an invoice over 71.01 USD after it was issued.
+func tourAfter(t *testing.T, p *program, number string) {
+	p.must("invoices", "sent", number, "--note", "by mail")
+	var paid struct {
+		Paid, Open string
+		Payment    struct{ Amount, By string }
+	}
+	pay := []string{"invoices", "pay", number, "--reference", "bank/1", "--amount", "20.01", "--date", "2025-03-04"}
+	p.into(&paid, pay...) // twice, and recorded once
+	if paid.Open != "51.00" || paid.Payment.By != maker {
+		t.Errorf("payment: %+v", paid)
+	}
+	p.ask(&paid, "invoices", "pay", number, "--reference", "back/1", "--amount=-0.01", "--reverses", "bank/1")
+	if paid.Paid != "20.00" {
+		t.Errorf("what went back: %+v", paid)
+	}
+	for _, c := range []struct{ args, want string }{
+		{"invoices pay " + number + " --reference bank/2 --amount 51.02", "51.01 USD of it is open"},
+		{"invoices void " + number + " --outcome rebill --why x", "credit note"},
+		{"invoices credit " + number + " --line 1=71 --reason x", "is left to take back"},
+	} {
+		if r := p.run(strings.Fields(c.args)...); r.code != exitFailed || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("%s: exit code %d, %s", c.args, r.code, r.stderr)
+		}
+	}
+	var note struct{ Number, Total, Corrects string }
+	p.ask(&note, "invoices", "credit", number, "--line", "1=10", "--line", "2", "--reason", "broken")
+	if note.Number != "CN-000001" || note.Corrects != number {
+		t.Errorf("credit note: %+v", note)
+	}
+	p.into(&note, "credit-notes", "show", note.Number)
+	var notes []struct{ Number string }
+	if p.into(&notes, "credit-notes", "list", "--invoice", number); len(notes) != 1 {
+		t.Errorf("credit notes: %+v", notes)
+	}
+	var payments []struct{ Reference, Amount string }
+	if p.into(&payments, "invoices", "payments", number); len(payments) != 2 || payments[1].Amount != "-0.01" {
+		t.Errorf("payments: %+v", payments)
+	}
+	var parked, numbers []any
+	p.into(&parked, "accounts", "parked")
+	if p.into(&numbers, "numbers", "show"); len(parked) != 0 || len(numbers) != 2 {
+		t.Errorf("parked %v, numbers %v", parked, numbers)
+	}
+	if out := p.must("invoices", "show", number); !strings.Contains(out, "payment bank/1 of 2025-03-04: 20.01 USD") || !strings.Contains(out, "credit note CN-000001") {
+		t.Errorf("the invoice doesn't show what happened to it:\n%s", out)
+	}
 }
 
 type exportResult struct {

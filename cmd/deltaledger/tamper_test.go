@@ -40,6 +40,9 @@ var targets = []target{
 	{"billing.pins", ofInvoice, 4},
 	{"billing.voids", "t.position", 1},
 	{"billing.invoice_numbers", "t.position", 1},
+	{"billing.payments", "t.position", 1},
+	{"billing.credit_notes", "t.position", 1},
+	{"billing.credit_note_lines", "(SELECT c.position FROM billing.credit_notes c WHERE c.account = t.account AND c.id = t.credit_note_id)", 1},
 	{"reconcile.runs", "t.position", 1},
 	{"reconcile.findings", "t.position", 1},
 	{"export.freezes", "t.position", 1},
@@ -330,9 +333,11 @@ func (w *sealedWorld) add(r *rand.Rand, tx pgx.Tx, t target) (harm, error) {
 		set["event_id"], set["recorded_at"] = "t.event_id || '-added'", "t.recorded_at + interval '1 microsecond'"
 	case "ledger.event_keys":
 		set["event_key"], set["position_key"] = fmt.Sprintf("'%032x'::uuid", r.Uint64()), "NULL::uuid"
-	case "billing.invoices", "reconcile.runs", "reconcile.findings":
+	case "billing.payments":
+		set["reference"] = "t.reference || 'x'"
+	case "billing.invoices", "billing.credit_notes", "reconcile.runs", "reconcile.findings":
 		set["id"] = fmt.Sprintf("'%032x'::uuid", r.Uint64())
-	case "billing.invoice_lines":
+	case "billing.invoice_lines", "billing.credit_note_lines":
 		set["line"] = "t.line + 100"
 	case "billing.voids":
 		set["account"] = "t.account || 'x'"
@@ -347,7 +352,7 @@ func (w *sealedWorld) add(r *rand.Rand, tx pgx.Tx, t target) (harm, error) {
 	switch t.table {
 	case "billing.pins":
 		set["position"], h.position = fmt.Sprint(1_000_000+r.IntN(1000)), x.position
-	case "billing.invoice_lines":
+	case "billing.invoice_lines", "billing.credit_note_lines":
 		h.position = x.position
 	default:
 		set["position"] = fmt.Sprint(to)

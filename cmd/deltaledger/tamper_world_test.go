@@ -114,7 +114,13 @@ func (w *sealedWorld) fill() {
 	_, err = w.billing.Issue(ctx)
 	w.check(err)
 	w.seal()
-	page, err := w.billing.List(ctx, billing.InvoiceQuery{Limit: 1})
+	page, err := w.billing.List(ctx, billing.InvoiceQuery{Limit: 2})
+	w.check(err)
+	for _, reference := range []string{"bank-1", "bank-2"} {
+		_, err = w.billing.Pay(ctx, billing.PaymentRequest{Invoice: page.Invoices[1].ID.String(), Reference: reference, Amount: "0.01", By: maker})
+		w.check(err)
+	}
+	_, err = w.billing.Credit(ctx, billing.CreditNoteRequest{Invoice: page.Invoices[1].ID.String(), Lines: []billing.CreditLine{{Line: 2, Amount: "0.01"}}, Reason: "broken", By: maker})
 	w.check(err)
 	_, err = w.billing.Void(ctx, billing.VoidRequest{Invoice: page.Invoices[0].ID.String(), Outcome: billing.Rebill, Why: "wrong", By: maker})
 	w.check(err)
