@@ -28,8 +28,8 @@ func chargeSchema() *huma.Schema {
 		},
 		"currency": text("Only events in this currency; without it each currency has a line", "EUR"),
 		"model": {
-			Type: huma.TypeString, Enum: []any{"sum", "percentage", "per_event", "per_unit", "graduated", "volume", "package"},
-			Description: "sum: the sum of the measure. percentage: rate percent of it, and fixed_amount per event. per_event, per_unit: unit_amount for each. graduated: each unit by the tier that it is in. volume: all units by the tier that the whole is in. package: package_amount for each package begun",
+			Type: huma.TypeString, Enum: []any{"sum", "percentage", "per_event", "per_unit", "graduated", "volume", "package", "flat"},
+			Description: "sum: the sum of the measure. percentage: rate percent of it, and fixed_amount per event. per_event, per_unit: unit_amount for each. graduated: each unit by the tier that it is in. volume: all units by the tier that the whole is in. package: package_amount for each package begun. flat: amount for every cycle, by its days",
 		},
 		"rate":         text("Of percentage: percent, as a decimal", "2.5"),
 		"fixed_amount": text("Of percentage: for each event besides", "0.10"),
@@ -44,6 +44,7 @@ func chargeSchema() *huma.Schema {
 				"flat_amount": text("For the tier as a whole", "5.00"),
 			}),
 		},
+		"amount":         text("Of flat: the price of a whole cycle", "49.00"),
 		"package_size":   text("Of package: units in a package", "100"),
 		"package_amount": text("Of package: its price", "9.99"),
 		"free_units":     text("Of the models that price units or events: how many of a cycle are free", "1000"),

@@ -117,7 +117,14 @@ type pending struct {
 	explicit passage   // its newest row of billing.closes
 }
 
-// Accounts that have had events since their last close, or have events after its end. Which cycles
+// An account that has nothing but a flat charge has a row too.
+const sqlKnowAccount = `
+INSERT INTO billing.accounts (account, last_position, pending_through)
+VALUES ($1, 0, '0001-01-01Z')
+ON CONFLICT (account) DO NOTHING`
+
+// Accounts that have had events since their last close, or have events after its end, or terms that bill
+// cycles without events. Which cycles
 // those are in, and whether a run without a row has passed them, only the calendar knows.
 const sqlPendingAccounts = `
 SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at
@@ -131,7 +138,9 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) c ON true
 WHERE a.account > $1 AND ($2 = '' OR a.account = $2)
-  AND (a.pending_from IS NOT NULL OR c.through_at IS NULL OR a.pending_through >= c.through_at)
+  AND (a.pending_from IS NOT NULL OR c.through_at IS NULL OR a.pending_through >= c.through_at
+       OR EXISTS (SELECT FROM billing.terms t WHERE t.account IS NULL AND t.terms -> 'charges' @> '[{"model": "flat"}]')
+       OR EXISTS (SELECT FROM billing.terms t WHERE t.account = a.account AND t.terms -> 'charges' @> '[{"model": "flat"}]'))
 ORDER BY a.account
 LIMIT $3`
 

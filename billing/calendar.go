@@ -150,6 +150,59 @@ func (l layer) starts() []time.Time {
 	return starts
 }
 
+// begins is when an account begins to be billed by its terms, as far as they say so; zero if they don't.
+func (t Terms) begins() time.Time {
+	switch {
+	case !t.StartsAt.IsZero():
+		return t.StartsAt
+	case t.Account != "":
+		return t.EffectiveFrom
+	}
+	return time.Time{}
+}
+
+// flatFrom is from when on the account's own terms bill a flat charge; zero if they don't, or don't say it.
+func (c *Calendar) flatFrom() time.Time {
+	for _, s := range c.spans {
+		if begins := s.terms.begins(); s.terms.flat() && !begins.IsZero() {
+			if begins.Before(s.from) {
+				return s.from
+			}
+			return c.Cycle(begins).Start
+		}
+	}
+	return time.Time{}
+}
+
+// flatBetween reports whether a version with a flat charge is in force anywhere in [from, to).
+func (c *Calendar) flatBetween(from, to time.Time) bool {
+	for i, s := range c.spans {
+		ended := i+1 < len(c.spans) && !c.spans[i+1].from.After(from)
+		if s.terms.flat() && s.from.Before(to) && s.terms.begins().Before(to) && !ended {
+			return true
+		}
+	}
+	return false
+}
+
+// flat reports whether the terms bill anything for cycles without events.
+func (t Terms) flat() bool {
+	return slices.ContainsFunc(t.Charges, func(c Charge) bool { return c.Model == ModelFlat })
+}
+
+// days counts the local days of a cycle, and those of the whole cycle that it is, or is the rest of where new terms
+// took over within it. A day counts with the date on which it begins.
+func (c *Calendar) days(cy Cycle) (days, of int64) {
+	s := &c.spans[c.spanAt(cy.Start)]
+	k := s.index(cy.Start)
+	end := s.boundary(k + 1)
+	return s.daysBetween(cy.Start, cy.End), s.daysBetween(s.boundary(k), end)
+}
+
+func (s *span) daysBetween(from, to time.Time) int64 {
+	return (DateOf(to.In(s.terms.Zone)).wall() - DateOf(from.In(s.terms.Zone)).wall()) / secondsPerDay
+}
+
 // usable checks what calendar and prices compute with, for terms that didn't
 // come from ParseTerms.
 func (t Terms) usable() error {

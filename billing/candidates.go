@@ -33,16 +33,24 @@ type window struct {
 	open   int // index of the cycle that starts at from
 	terms  []Terms
 	sel    Selection // of the charges of terms
+	cal    *Calendar
+	since  time.Time // of an account that nothing was billed to: its first event, where flat charges of default terms begin
 }
 
 // newWindow is the window from what is closed to end. Without an end there is nothing on time in it.
 func newWindow(v *view, watermark int64, end time.Time) window {
-	w := window{account: v.account, watermark: watermark, from: v.closed.end, closed: v.closed}
+	w := window{account: v.account, watermark: watermark, from: v.closed.end, closed: v.closed, cal: v.cal}
+	if v.explicit.end.IsZero() {
+		w.since = v.state.from
+	}
 	low := v.state.from
 	if low.IsZero() || !w.from.IsZero() && low.After(w.from) {
 		low = w.from
 	}
-	if low.IsZero() { // never closed, and no events
+	if start := v.cal.flatFrom(); w.from.IsZero() && !start.IsZero() && (low.IsZero() || start.Before(low)) {
+		low = start
+	}
+	if low.IsZero() { // never closed, and nothing to bill
 		return w
 	}
 	first := v.cal.Cycle(low)

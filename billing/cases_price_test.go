@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shopspring/decimal"
 
@@ -152,6 +153,99 @@ func caseTiers(t *testing.T, texts []string) []map[string]any {
 		tiers = append(tiers, tier)
 	}
 	return tiers
+}
+
+// begun is the first cycle of an account whose terms take over on a local date, and the days that a flat charge bills.
+func begun(t *testing.T, cadence Cadence, anchor, from Date, zone *time.Location) (days, of int64) {
+	t.Helper()
+	base := DefaultTerms(zone)
+	base.Cadence, base.Anchor = Daily, Anchor{Date: from}
+	own := DefaultTerms(zone)
+	own.Version, own.Account, own.Cadence, own.Anchor, own.EffectiveFrom = 1, "acme", cadence, Anchor{Date: anchor}, from.In(zone)
+	cal, err := NewCalendar([]Terms{base, own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cal.days(cal.Cycle(own.EffectiveFrom))
+}
+
+// caseOfProration prices days of a cycle by a flat charge.
+func caseOfProration(t *testing.T, c publicCase) {
+	var in struct {
+		Amount    string `json:"amount"`
+		Days      int64  `json:"numerator_days"`
+		Of        int64  `json:"denominator_days"`
+		Scale     int32  `json:"scale"`
+		Cadence   string `json:"cadence"`
+		AnchorDay int    `json:"anchor_day"`
+		Active    string `json:"active_from"`
+		Period    string `json:"period"`
+		Used      string `json:"used"`
+		Zone      string `json:"tz"`
+	}
+	var want struct {
+		Amount  string  `json:"amount"`
+		Of      int64   `json:"denominator_days"`
+		Wrong   []int64 `json:"wrong_values"`
+		Days    string  `json:"by_days"`
+		Elapsed string  `json:"by_elapsed"`
+	}
+	c.read(t, &in, &want)
+	first, last, _ := strings.Cut(strings.TrimSuffix(in.Period, " local"), "..")
+	switch {
+	case in.Cadence != "":
+		if in.Cadence != "quarterly" && in.Cadence != "quarterly_calendar" {
+			t.Fatalf("the cadence %s isn't known here", in.Cadence)
+		}
+		anchor := Date{Year: 2024, Month: time.January, Day: max(1, in.AnchorDay)}
+		days, of := begun(t, Quarterly, anchor, mustDate(t, in.Active), time.UTC)
+		if of != want.Of || slices.Contains(want.Wrong, of) || mustDate(t, in.Active).AddDays(int(days)) != mustDate(t, last) {
+			t.Errorf("%d of %d days, want %d", days, of, want.Of)
+		}
+	case in.Used != "": // the days of local dates, however many hours they have
+		zone := mustZone(t, in.Zone)
+		_, until, _ := strings.Cut(strings.TrimSuffix(in.Used, " local"), "..")
+		begin, end, mid := mustDate(t, first).In(zone), mustDate(t, last).In(zone), mustDate(t, until).In(zone)
+		s := span{terms: DefaultTerms(zone)}
+		got := prorate(dec(in.Amount), s.daysBetween(begin, mid), s.daysBetween(begin, end)).Round(2)
+		elapsed := prorate(dec(in.Amount), int64(mid.Sub(begin)/time.Hour), int64(end.Sub(begin)/time.Hour)).Round(2)
+		if !got.Equal(dec(want.Days)) || !elapsed.Equal(dec(want.Elapsed)) {
+			t.Errorf("%s by days and %s by hours, want %s and %s", got, elapsed, want.Days, want.Elapsed)
+		}
+	default:
+		flat := Charge{Name: "c", Model: ModelFlat, Amount: dec(in.Amount), RoundingDigits: &in.Scale}
+		if _, amount := LineAmount(flat, "USD", Inputs{}, Inputs{Days: in.Days, PeriodDays: in.Of}, decimal.Zero); !amount.Equal(dec(want.Amount)) {
+			t.Errorf("%d of %d days cost %s, want %s", in.Days, in.Of, amount, want.Amount)
+		}
+	}
+}
+
+// caseOfJoining bills the days of a week from the local day on which somebody joined.
+func caseOfJoining(t *testing.T, c publicCase) {
+	var in struct {
+		Cadence string `json:"cadence"`
+		Start   string `json:"week_start"`
+		Zone    string `json:"tz"`
+		Amount  string `json:"full_amount"`
+		Joined  string `json:"joined_at"`
+	}
+	var want struct {
+		Days   int64  `json:"days_billed"`
+		Amount string `json:"amount"`
+	}
+	c.read(t, &in, &want)
+	weekdays := []string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
+	start := slices.Index(weekdays, in.Start)
+	if in.Cadence != "weekly_calendar" || start < 0 {
+		t.Fatalf("the cadence %s from %s isn't known here", in.Cadence, in.Start)
+	}
+	zone := mustZone(t, in.Zone)
+	days, of := begun(t, Weekly, defaultAnchor(Weekly).Date.AddDays(start), DateOf(mustTime(t, in.Joined).In(zone)), zone)
+	flat := mustCharge(t, toJSON(t, map[string]any{"name": "c", "model": "flat", "amount": in.Amount, "currency": "USD"}))
+	_, amount := LineAmount(flat, "USD", Inputs{}, Inputs{Days: days, PeriodDays: of}, decimal.Zero)
+	if days != want.Days || !amount.Equal(dec(want.Amount)) {
+		t.Errorf("%d of %d days cost %s, want %d and %s", days, of, amount, want.Days, want.Amount)
+	}
 }
 
 func toJSON(t *testing.T, v any) string {

@@ -36,6 +36,8 @@ func publicGroups() map[string]func(*testing.T, publicCase) {
 		"rounding":       caseOfRounding,
 		"allocation":     caseOfSplit,
 		"fee":            caseOfFee,
+		"proration":      caseOfProration,
+		"tz_proration":   caseOfJoining,
 	}
 }
 

@@ -26,10 +26,13 @@ const (
 	// ModelPackage bills PackageAmount for each package of PackageSize units that
 	// is begun.
 	ModelPackage Model = "package"
+	// ModelFlat bills Amount for every cycle, with events or without, in
+	// proportion to the local days that the cycle has of a whole one.
+	ModelFlat Model = "flat"
 )
 
 // models are all of them, in the order in which messages list them.
-var models = []Model{ModelSum, ModelPercentage, ModelPerEvent, ModelPerUnit, ModelGraduated, ModelVolume, ModelPackage}
+var models = []Model{ModelSum, ModelPercentage, ModelPerEvent, ModelPerUnit, ModelGraduated, ModelVolume, ModelPackage, ModelFlat}
 
 // MeasureCount is the measure of charges that count events instead of summing a
 // column. No column can have the name. Rows that the ledger made itself count as
@@ -61,13 +64,15 @@ type Charge struct {
 	// Name is how lines and reports call the charge. It is unique in its terms.
 	Name string
 	// Measure is the numeric column that is summed: amount, quantity or a
-	// declared measure; or MeasureCount, as always for ModelPerEvent.
+	// declared measure; or MeasureCount, as always for ModelPerEvent. Empty for
+	// ModelFlat, which selects no events.
 	Measure string
 	// Types are the event types that the charge selects. Empty means all.
 	Types []string
 	// Filters are what the dimensions of selected events must be, all of them.
 	Filters []Filter
 	// Currency is the only one whose events the charge selects. Empty means all.
+	// ModelFlat is billed in it.
 	Currency string
 	// Model says how the inputs become a price.
 	Model Model
@@ -89,6 +94,8 @@ type Charge struct {
 	// PackageSize and PackageAmount are of ModelPackage: units in a package, and
 	// its price.
 	PackageSize, PackageAmount decimal.Decimal
+	// Amount is the price of a whole cycle, of ModelFlat.
+	Amount decimal.Decimal
 	// FreeUnits are how many units of a cycle cost nothing, of the models that
 	// price units.
 	FreeUnits decimal.Decimal
@@ -130,7 +137,7 @@ type Discount struct {
 // SelectsType reports whether the charge bills events of the type, as far as its
 // filters let it.
 func (c Charge) SelectsType(eventType string) bool {
-	return len(c.Types) == 0 || slices.Contains(c.Types, eventType)
+	return c.Model != ModelFlat && (len(c.Types) == 0 || slices.Contains(c.Types, eventType))
 }
 
 // Sums is the column that the charge sums; empty for one that only counts.

@@ -26,6 +26,7 @@ type chargeJSON struct {
 	Tiers          []tierJSON     `json:"tiers,omitempty"`
 	PackageSize    string         `json:"package_size,omitempty"`
 	PackageAmount  string         `json:"package_amount,omitempty"`
+	Amount         string         `json:"amount,omitempty"`
 	FreeUnits      string         `json:"free_units,omitempty"`
 	Discounts      []discountJSON `json:"discounts,omitempty"`
 	Minimum        string         `json:"minimum,omitempty"`
@@ -95,6 +96,8 @@ func (c Charge) json() chargeJSON {
 		out.Measure, out.UnitAmount = "", c.UnitAmount.String()
 	case ModelPerUnit:
 		out.UnitAmount = c.UnitAmount.String()
+	case ModelFlat:
+		out.Amount = c.Amount.String()
 	case ModelPackage:
 		out.PackageSize, out.PackageAmount = c.PackageSize.String(), c.PackageAmount.String()
 	}

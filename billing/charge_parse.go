@@ -48,6 +48,7 @@ var modelFields = map[Model][]string{
 	ModelGraduated:  {"measure", "tiers", "", "free_units"},
 	ModelVolume:     {"measure", "tiers", "", "free_units"},
 	ModelPackage:    {"measure", "package_size", "package_amount", "", "free_units"},
+	ModelFlat:       {"amount"},
 }
 
 // charge reads a charge. What its model needs must be there, and what belongs to other models must not.
@@ -79,6 +80,9 @@ func (p *termsParser) charge(path string, n node) Charge {
 		c.Model = Model(f.choice("model", "", names...))
 	}
 	f.ofModel(c.Model, known)
+	if c.Model == ModelFlat {
+		f.ofFlat()
+	}
 	c.Measure = p.measure(f, c.Model)
 	c.Types = p.types(f)
 	c.Filters = p.filters(f)
@@ -110,10 +114,26 @@ func (f fields) ofModel(m Model, known []string) {
 	}
 }
 
+// ofFlat refuses what selects events, of which a flat charge bills none, and misses the currency.
+func (f fields) ofFlat() {
+	for _, name := range []string{"types", "filters"} {
+		if n, written := f.values[name]; written {
+			f.p.refuse(f.path(name), n.shown(), "must be absent: the model flat selects no events")
+			delete(f.values, name)
+		}
+	}
+	if _, written := f.values["currency"]; !written {
+		f.p.refuse(f.path("currency"), "", "must be given: the model flat is billed in it")
+	}
+}
+
 // measure reads what the charge sums or counts.
 func (p *termsParser) measure(f fields, m Model) string {
 	if m == ModelPerEvent {
 		return MeasureCount
+	}
+	if m == ModelFlat {
+		return ""
 	}
 	s, ok := f.required("measure", maxShort)
 	if !ok {
@@ -208,6 +228,7 @@ func (p *termsParser) price(f fields, c *Charge) {
 	c.UnitAmount = f.number("unit_amount", anySign)
 	c.PackageSize = f.number("package_size", positive)
 	c.PackageAmount = f.number("package_amount", anySign)
+	c.Amount = f.number("amount", anySign)
 	c.FreeUnits = f.number("free_units", positive)
 	c.FreeAmount = f.number("free_amount", positive)
 	c.FreeEvents = f.integer("free_events", 1, MaxFreeEvents)

@@ -267,8 +267,12 @@ func (c *closing) worthwhile(p pending, k known) (bool, error) {
 	if waits || p.through.After(closed.end) {
 		c.skipped(p, cal, closed, waits)
 	}
-	if !cal.LastBoundary(c.run.through, c.run.ranAt).After(closed.end) {
+	last := cal.LastBoundary(c.run.through, c.run.ranAt)
+	if !last.After(closed.end) {
 		return false, nil
+	}
+	if known := !closed.end.IsZero() || !cal.flatFrom().IsZero(); known && cal.flatBetween(closed.end, last) {
+		return true, nil
 	}
 	return c.request.Account != "" || waits || !p.through.Before(closed.end), nil
 }

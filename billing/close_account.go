@@ -142,6 +142,11 @@ func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch)
 			d.add(g, w.cycles[g.cycle], w.cycles[w.target(g.cycle)], w.terms[g.cycle])
 		}
 	}
+	for i := w.open; i < len(w.cycles); i++ {
+		if begins := w.terms[i].begins(); !begins.IsZero() && !w.cycles[i].Start.Before(begins) || begins.IsZero() && w.cycles[i].End.After(w.since) {
+			d.flat(w.cal, w.cycles[i], w.terms[i], "")
+		}
+	}
 	return d.sorted()
 }
 

@@ -95,6 +95,21 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 	}
 }
 
+// flat puts the flat charges of a cycle on the account's invoices, of one currency only if that is given.
+func (d *drafts) flat(cal *Calendar, cy Cycle, terms Terms, only string) {
+	for rank, c := range terms.Charges {
+		if c.Model != ModelFlat || only != "" && only != c.Currency {
+			continue
+		}
+		days, of := cal.days(cy)
+		if days == 0 {
+			continue
+		}
+		invoice := d.invoice(draftKey{cy.Start, c.Currency, ""}, cy)
+		invoice.lines = append(invoice.lines, &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), origin: cy, added: Inputs{Days: days, PeriodDays: of}})
+	}
+}
+
 func (d *drafts) invoice(key draftKey, cy Cycle) *draft {
 	v := d.by[key]
 	if v == nil {
@@ -224,15 +239,15 @@ func readPriors(ctx context.Context, tx pgx.Tx, account string, origins []time.T
 
 const sqlInsertLines = `
 INSERT INTO billing.invoice_lines (account, invoice_id, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-                                   pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount)
+                                   pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days)
 SELECT $1, u.invoice, u.line, u.charge, u.terms, u.definition::jsonb, u.origin_start, u.origin_end, u.late, u.origin_invoice,
        u.pinned, u.events, u.added::numeric, u.first::jsonb, u.before_counted, u.before::numeric, u.before_first::jsonb, u.billed::numeric,
-       u.calculation::jsonb, u.exact::numeric, u.amount::numeric
+       u.calculation::jsonb, u.exact::numeric, u.amount::numeric, NULLIF(u.days, 0), NULLIF(u.period_days, 0)
 FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::uuid[],
             $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::text[],
-            $20::text[], $21::text[])
+            $20::text[], $21::text[], $22::bigint[], $23::bigint[])
      AS u (invoice, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-           pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount)`
+           pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days)`
 
 // The drawing of positions is the last thing that its transaction does: from then on until the commit
 // it keeps the next watermark waiting. The total is what the database finds on the lines.
@@ -277,7 +292,7 @@ func queueLines(out *writes, account string, all []*draft) {
 			}
 		}
 		out.exec(nil, sqlInsertLines, account, c.invoice, c.line, c.charge, c.terms, c.definition, c.originStart, c.originEnd, c.late, c.first,
-			c.pinned, c.events, c.added, c.firstAdded, c.beforeCounted, c.before, c.firstBefore, c.billed, c.calculation, c.exact, c.amount)
+			c.pinned, c.events, c.added, c.firstAdded, c.beforeCounted, c.before, c.firstBefore, c.billed, c.calculation, c.exact, c.amount, c.days, c.periodDays)
 	}
 }
 
@@ -294,6 +309,7 @@ type lineColumns struct {
 	added, before, billed, exact, amount []string
 	firstAdded, firstBefore              []*string
 	calculation                          []string
+	days, periodDays                     []int64
 }
 
 func (c *lineColumns) add(v *draft, number int, l *draftLine) {
@@ -315,6 +331,7 @@ func (c *lineColumns) add(v *draft, number int, l *draftLine) {
 	c.firstAdded = append(c.firstAdded, firstJSON(l.added.First))
 	c.firstBefore = append(c.firstBefore, firstJSON(l.before.First))
 	c.calculation = append(c.calculation, l.calculation.json())
+	c.days, c.periodDays = append(c.days, l.added.Days), append(c.periodDays, l.added.PeriodDays)
 	c.exact = append(c.exact, l.exact.String())
 	c.amount = append(c.amount, l.amount.String())
 }

@@ -101,6 +101,8 @@ func (l Line) explain(c Charge, code string) ([]Step, error) {
 		s.add("events", "of the cycle", decimal.NewFromInt(whole.Count))
 	}
 	switch {
+	case c.Model == ModelFlat:
+		s = nil
 	case c.Sums() == "":
 		s.add("quantity", "the events", k.Quantity)
 	case l.BeforeCounted > 0 || !l.Before.IsZero():
@@ -131,6 +133,9 @@ func (s *steps) add(step, how string, result decimal.Decimal) {
 // model shows how the model prices.
 func (s *steps) model(c Charge, k Calculation, first []FirstEvent) {
 	switch {
+	case c.Model == ModelFlat:
+		s.add("days", fmt.Sprintf("of the %d of a whole cycle", k.PeriodDays), decimal.NewFromInt(k.Days))
+		s.add("price", fmt.Sprintf("%s x %d / %d", term(c.Amount), k.Days, k.PeriodDays), k.ModelPrice)
 	case c.Model == ModelSum:
 		s.add("price", "the quantity", k.ModelPrice)
 	case c.Model == ModelPercentage:

@@ -20,6 +20,9 @@ type Inputs struct {
 	Count int64
 	// First are the first events, as many as the charge leaves free at most.
 	First []FirstEvent
+	// Days are the local days that are billed of a whole cycle, which has
+	// PeriodDays; of ModelFlat.
+	Days, PeriodDays int64
 }
 
 // FirstEvent is one of the first events of a charge and cycle. Their order is
@@ -38,7 +41,7 @@ func (e FirstEvent) compare(o FirstEvent) int {
 
 // Add returns the inputs of both sets of events together, for a charge.
 func (c Charge) Add(a, b Inputs) Inputs {
-	sum := Inputs{Sum: a.Sum.Add(b.Sum), Count: a.Count + b.Count}
+	sum := Inputs{Sum: a.Sum.Add(b.Sum), Count: a.Count + b.Count, Days: a.Days + b.Days, PeriodDays: max(a.PeriodDays, b.PeriodDays)}
 	if c.FreeEvents > 0 && len(a.First)+len(b.First) > 0 {
 		all := slices.SortedFunc(slices.Values(slices.Concat(a.First, b.First)), FirstEvent.compare)
 		sum.First = all[:min(int64(len(all)), c.FreeEvents)]
@@ -47,4 +50,6 @@ func (c Charge) Add(a, b Inputs) Inputs {
 }
 
 // none reports whether nothing is in the inputs.
-func (in Inputs) none() bool { return in.Count == 0 && in.Sum.IsZero() && len(in.First) == 0 }
+func (in Inputs) none() bool {
+	return in.Count == 0 && in.Sum.IsZero() && len(in.First) == 0 && in.Days == 0
+}

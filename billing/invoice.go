@@ -80,8 +80,10 @@ type Line struct {
 	BeforeCounted int64           `json:"before_counted"`
 	Before        decimal.Decimal `json:"before"` // what other lines of the charge and cycle held
 	BeforeFirst   []FirstEvent    `json:"before_first,omitempty"`
-	Billed        Money           `json:"billed"`      // and billed
-	Calculation   Calculation     `json:"calculation"` // of the exact price of before and added together
+	Billed        Money           `json:"billed"`         // and billed
+	Calculation   Calculation     `json:"calculation"`    // of the exact price of before and added together
+	Days          int64           `json:"days,omitempty"` // of a flat charge
+	PeriodDays    int64           `json:"period_days,omitempty"`
 	Exact         decimal.Decimal `json:"exact"`
 	Amount        Money           `json:"amount"`
 	Credited      Money           `json:"credited"` // of the amount, by credit notes
@@ -89,7 +91,7 @@ type Line struct {
 
 // Inputs are what the line is computed from: the inputs that earlier lines held, and those that it adds.
 func (l Line) Inputs() (before, added Inputs) {
-	return Inputs{Sum: l.Before, Count: l.BeforeCounted, First: l.BeforeFirst}, Inputs{Sum: l.Added, Count: l.Events, First: l.First}
+	return Inputs{Sum: l.Before, Count: l.BeforeCounted, First: l.BeforeFirst}, Inputs{Sum: l.Added, Count: l.Events, First: l.First, Days: l.Days, PeriodDays: l.PeriodDays}
 }
 
 // InvoiceQuery says which invoices to list; a field that is zero is no condition.
@@ -260,7 +262,8 @@ func find(ctx context.Context, q querier, idOrNumber string) (Invoice, error) {
 const sqlLines = `
 SELECT l.line, l.charge, l.terms, l.definition, l.origin_start, l.origin_end, l.late, l.origin_invoice,
        l.events, l.pinned, l.added, l.first, l.before_counted, l.before, l.before_first, l.billed, l.calculation, l.exact, l.amount,
-       COALESCE((SELECT sum(c.amount) FROM billing.credit_note_lines c WHERE c.account = l.account AND c.invoice_id = l.invoice_id AND c.line = l.line), 0)
+       COALESCE((SELECT sum(c.amount) FROM billing.credit_note_lines c WHERE c.account = l.account AND c.invoice_id = l.invoice_id AND c.line = l.line), 0),
+       COALESCE(l.days, 0), COALESCE(l.period_days, 0)
 FROM billing.invoice_lines l
 WHERE l.account = $1 AND l.invoice_id = $2
 ORDER BY l.line`
@@ -290,7 +293,8 @@ func readLines(ctx context.Context, q querier, v Invoice) ([]Line, error) {
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Line, error) {
 		l := Line{Billed: Money{Currency: v.Currency}, Amount: Money{Currency: v.Currency}, Credited: Money{Currency: v.Currency}}
 		err := row.Scan(&l.Line, &l.Charge, &l.Terms, &l.Definition, &l.OriginStart, &l.OriginEnd, &l.Late, &l.OriginInvoice,
-			&l.Events, &l.Pinned, &l.Added, &l.First, &l.BeforeCounted, &l.Before, &l.BeforeFirst, &l.Billed.Amount, &l.Calculation, &l.Exact, &l.Amount.Amount, &l.Credited.Amount)
+			&l.Events, &l.Pinned, &l.Added, &l.First, &l.BeforeCounted, &l.Before, &l.BeforeFirst, &l.Billed.Amount, &l.Calculation, &l.Exact, &l.Amount.Amount, &l.Credited.Amount,
+			&l.Days, &l.PeriodDays)
 		l.OriginStart, l.OriginEnd = l.OriginStart.UTC(), l.OriginEnd.UTC()
 		return l, err
 	})

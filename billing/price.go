@@ -27,6 +27,9 @@ type Calculation struct {
 	Tiers []TierHit `json:"tiers,omitempty"`
 	// Packages is how many were begun.
 	Packages *decimal.Decimal `json:"packages,omitempty"`
+	// Days are how many days are billed of the PeriodDays of a whole cycle.
+	Days       int64 `json:"days,omitempty"`
+	PeriodDays int64 `json:"period_days,omitempty"`
 	// ModelPrice is the price by the model alone.
 	ModelPrice decimal.Decimal `json:"model_price"`
 	// Discounts are what each discount took off.
@@ -37,6 +40,9 @@ type Calculation struct {
 	// Price is the exact price, not rounded.
 	Price decimal.Decimal `json:"price"`
 }
+
+// Equal reports whether two calculations have the same steps.
+func (k Calculation) Equal(o Calculation) bool { return k.json() == o.json() }
 
 // TierHit is what a tier priced.
 type TierHit struct {
@@ -63,6 +69,9 @@ func (c Charge) Calculate(in Inputs) Calculation {
 		k.ModelPrice = k.Quantity
 	case c.Model == ModelPercentage:
 		c.percentage(&k, in.First)
+	case c.Model == ModelFlat:
+		k.Days, k.PeriodDays = in.Days, in.PeriodDays
+		k.ModelPrice = prorate(c.Amount, in.Days, in.PeriodDays)
 	case c.Model.pricesUnits():
 		c.units(&k)
 	}
@@ -197,6 +206,16 @@ func packages(quantity, size decimal.Decimal) decimal.Decimal {
 		whole = whole.Add(decimal.NewFromInt(1))
 	}
 	return whole
+}
+
+// prorate is the part of an amount that some days make of those of a whole cycle. A quotient that has no end is cut
+// behind so many digits that rounding finds no other result: an amount has 18, and a cycle a few thousand days.
+func prorate(amount decimal.Decimal, days, of int64) decimal.Decimal {
+	const digits = 36
+	if of == 0 {
+		return decimal.Zero
+	}
+	return amount.Mul(decimal.NewFromInt(days)).DivRound(decimal.NewFromInt(of), digits)
 }
 
 // Round rounds an amount as the lines of the charge are: to RoundingDigits or

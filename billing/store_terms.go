@@ -179,6 +179,11 @@ func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, e
 		if recorded.NotBefore, err = b.closedForTerms(ctx, tx, k, t.Account); err != nil {
 			return err
 		}
+		if t.Account != "" && !t.begins().IsZero() && (t.flat() || t.left.charges) { // it may be billed without any event
+			if _, err := tx.Exec(ctx, sqlKnowAccount, t.Account); err != nil {
+				return err
+			}
+		}
 		return tx.QueryRow(ctx, sqlInsertTerms, t.Account, orNull(t.EffectiveFrom), orNull(recorded.NotBefore), t.JSON(), by).
 			Scan(&recorded.Version)
 	})

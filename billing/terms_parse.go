@@ -144,6 +144,9 @@ func (p *termsParser) terms(root node, zone *time.Location) Terms {
 	}
 	if !t.left.charges {
 		t.Charges = p.charges(f)
+		if t.Account != "" && t.flat() && f.values["effective_from"].kind == noNode && f.values["start"].kind == noNode {
+			p.refuse("start", "", "must be given, or effective_from: from when the flat charge is billed")
+		}
 	}
 	return t
 }

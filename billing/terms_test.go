@@ -117,7 +117,7 @@ func TestParseTermsRefuses(t *testing.T) {
 		{charge(`"name":"a\nb","measure":"amount","model":"sum"`), "charges[0].name", "a\nb", "control"},
 		{charge(`"name":"a","measure":"amount\"; DROP","model":"sum"`), "charges[0].measure", `amount"; DROP`, "measure"},
 		{charge(`"name":"a","measure":"1st","model":"sum"`), "charges[0].measure", "1st", "measure"},
-		{charge(`"name":"a","measure":"amount","model":"flat"`), "charges[0].model", "flat", "sum or percentage"},
+		{charge(`"name":"a","measure":"amount","model":"cubic"`), "charges[0].model", "cubic", "sum or percentage"},
 		{charge(`"name":"a","measure":"amount","model":"sum","rate":"1"`), "charges[0].rate", "1", "absent"},
 		{charge(`"name":"a","measure":"amount","model":"percentage"`), "charges[0].rate", "", "must be given"},
 		{charge(`"name":"a","measure":"amount","model":"percentage","rate":1.5`), "charges[0].rate", "1.5", "string"},

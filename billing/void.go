@@ -185,6 +185,9 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 	if invoice.pinned != old.Pinned {
 		return nil, fmt.Errorf("it holds %d rows, but %d of them are billable: %w", old.Pinned, invoice.pinned, ledger.ErrCorrupt)
 	}
+	if old.Stream == "" {
+		d.flat(v.cal, target, v.cal.TermsAt(target.Start), old.Currency)
+	}
 	all := d.sorted()
 	for _, l := range all[0].lines {
 		if l.added.First, err = sel.FirstPinnedTx(ctx, tx, l.charge, old.Account, l.origin.Start, old.ID); err != nil {

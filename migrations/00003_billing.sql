@@ -161,6 +161,8 @@ CREATE TABLE billing.invoice_lines (
     calculation    jsonb       NOT NULL, -- how price(before + added) comes about: quantity, tiers, what is free, discounts, bounds
     exact          numeric     NOT NULL,
     amount         numeric     NOT NULL,
+    days           bigint,               -- of a flat charge: local days that are billed,
+    period_days    bigint,               -- of those that a whole cycle has
     CONSTRAINT invoice_lines_pkey PRIMARY KEY (account, invoice_id, line),
     CONSTRAINT invoice_lines_once UNIQUE (account, invoice_id, charge, origin_start),
     CONSTRAINT invoice_lines_amount CHECK (amount > -1e38 AND amount < 1e38),

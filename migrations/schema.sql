@@ -121,7 +121,9 @@ TABLE billing.invoice_lines
     billed numeric NOT NULL
     calculation jsonb NOT NULL
     exact numeric NOT NULL
-    amount numeric NOT NULL;
+    amount numeric NOT NULL
+    days bigint
+    period_days bigint;
 TABLE billing.invoice_numbers
     series text COLLATE "C" NOT NULL
     number bigint NOT NULL

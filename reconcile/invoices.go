@@ -19,31 +19,34 @@ import (
 
 // invoiceLine is one line with the invoice that it is on.
 type invoiceLine struct {
-	account    string
-	invoice    uuid.UUID
-	currency   string
-	total      decimal.Decimal // of the invoice
-	billed     int64           // events that the invoice says it bills
-	rows       int64           // rows that it says it pins
-	counts     *uuid.UUID      // the invoice that it takes the place of, if that counts all the same
-	charge     string
-	definition []byte
-	origin     time.Time
-	pinned     int64
-	events     int64
-	added      decimal.Decimal
-	first      []billing.FirstEvent
-	before     billing.Inputs
-	earlier    decimal.Decimal // billed by earlier lines
-	exact      decimal.Decimal
-	amount     decimal.Decimal
+	account     string
+	invoice     uuid.UUID
+	currency    string
+	total       decimal.Decimal // of the invoice
+	billed      int64           // events that the invoice says it bills
+	rows        int64           // rows that it says it pins
+	counts      *uuid.UUID      // the invoice that it takes the place of, if that counts all the same
+	charge      string
+	definition  []byte
+	origin      time.Time
+	pinned      int64
+	events      int64
+	added       decimal.Decimal
+	first       []billing.FirstEvent
+	days        int64 // of a flat charge
+	periodDays  int64
+	calculation billing.Calculation
+	before      billing.Inputs
+	earlier     decimal.Decimal // billed by earlier lines
+	exact       decimal.Decimal
+	amount      decimal.Decimal
 }
 
 // The invoices to look at: those written since the run before, and those with an open finding.
 const sqlInvoiceLines = `
 SELECT i.account, i.id, i.currency, i.total, i.events, i.pinned,
        CASE WHEN NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = i.account AND v.invoice_id = i.rebills) THEN i.rebills END, l.charge, l.definition, l.origin_start, l.pinned, l.events, l.added,
-       l.before, l.before_counted, l.billed, l.exact, l.amount, l.first, l.before_first
+       l.before, l.before_counted, l.billed, l.exact, l.amount, l.first, l.before_first, COALESCE(l.days, 0), COALESCE(l.period_days, 0), l.calculation
 FROM billing.invoices i
 LEFT JOIN billing.invoice_lines l ON l.account = i.account AND l.invoice_id = i.id
 WHERE (i.position > $1 OR i.id = ANY($3)) AND i.position <= $2
@@ -141,14 +144,18 @@ func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
 			pinned, events, beforeCounted        *int64
 			added, before, billed, exact, amount decimal.NullDecimal
 			beforeFirst                          []billing.FirstEvent
+			calculation                          *billing.Calculation
 		)
 		err = row.Scan(&l.account, &l.invoice, &l.currency, &l.total, &l.billed, &l.rows, &l.counts, &charge, &l.definition, &origin, &pinned, &events, &added,
-			&before, &beforeCounted, &billed, &exact, &amount, &l.first, &beforeFirst)
+			&before, &beforeCounted, &billed, &exact, &amount, &l.first, &beforeFirst, &l.days, &l.periodDays, &calculation)
 		if err != nil || charge == nil { // an invoice without lines
 			return l, err
 		}
 		l.charge, l.origin, l.pinned, l.events = *charge, *origin, *pinned, *events
 		l.before = billing.Inputs{Sum: before.Decimal, Count: *beforeCounted, First: beforeFirst}
+		if calculation != nil {
+			l.calculation = *calculation
+		}
 		l.added, l.earlier, l.exact, l.amount = added.Decimal, billed.Decimal, exact.Decimal, amount.Decimal
 		return l, nil
 	})
@@ -275,7 +282,7 @@ func (v *recomputed) compareLine(i int) error {
 	if m < 0 && charge.Sums() != "" {
 		return fmt.Errorf("its measure %q is not in the catalogue: %w", charge.Measure, ledger.ErrCorrupt)
 	}
-	added := billing.Inputs{First: v.first[i]}
+	added := billing.Inputs{First: v.first[i], Days: l.days, PeriodDays: l.periodDays}
 	pinned := int64(0)
 	for _, p := range v.pins {
 		if !p.origin.Equal(l.origin) || !v.selection.Selects(charge, p.typ, l.currency, p.mask) {
@@ -304,6 +311,9 @@ func (v *recomputed) compareLine(i int) error {
 		if !c.same {
 			problems = append(problems, fmt.Sprintf("%s %s, but %s by the events that it pins", c.what, c.line, c.pins))
 		}
+	}
+	if whole := charge.Calculate(charge.Add(l.before, added)); !l.calculation.Equal(whole) {
+		problems = append(problems, fmt.Sprintf("its calculation comes to %s, but to %s by the events that it pins", l.calculation.Price, whole.Price))
 	}
 	if len(problems) > 0 {
 		return errors.New(strings.Join(problems, ", ")) // on one line, as a finding is shown

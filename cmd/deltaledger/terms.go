@@ -33,7 +33,7 @@ func (termsSetCmd) Help() string {
    {"name":"calls","types":["call.made"],"model":"per_event","unit_amount":"0.0005","free_units":"1000"},
    {"name":"storage","measure":"quantity","model":"graduated","tiers":[{"up_to":"100","unit_amount":"0.10"},{"unit_amount":"0.08"}]}]}
 
-  Models: sum, percentage, per_event, per_unit, graduated, volume, package. Besides types and filters a charge may have currency, discounts, minimum, maximum and rounding_digits.
+  Models: sum, percentage, per_event, per_unit, graduated, volume, package, flat. Besides types and filters a charge may have currency, discounts, minimum, maximum and rounding_digits.
 
   {"account":"globex","start":"2026-02-10","anchor":"anniversary","grace":"5d"}
 
@@ -172,6 +172,8 @@ func priced(c billing.Charge) string {
 			how += " + " + c.FixedAmount.String() + " per event"
 		}
 		how += " of " + c.Measure
+	case billing.ModelFlat:
+		how = c.Amount.String() + " per cycle"
 	case billing.ModelPerEvent:
 		how = c.UnitAmount.String() + " per event"
 	case billing.ModelPerUnit:
