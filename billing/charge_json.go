@@ -125,7 +125,8 @@ func ParseCharge(definition []byte) (Charge, error) {
 	c := p.charge("", p.document(definition))
 	if len(p.problems) > 0 {
 		// Not as the error itself: that is for terms which somebody sent.
-		return Charge{}, fmt.Errorf("read the definition of a charge: %v: %w", &TermsError{Problems: p.problems}, ledger.ErrCorrupt)
+		wrong := &TermsError{Problems: p.problems}
+		return Charge{}, fmt.Errorf("read the definition of a charge: %s: %w", wrong.Error(), ledger.ErrCorrupt)
 	}
 	return c, nil
 }

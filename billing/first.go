@@ -12,6 +12,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
 )
 
 // A charge that leaves its first events free has to know which they are. Of each line the first ones
@@ -110,17 +111,13 @@ func (w *window) readFirst(ctx context.Context, tx pgx.Tx, all []*draft) error {
 }
 
 func readFirst(ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, each func(cycle int, currency, stream string, e FirstEvent) error) error {
-	rows, err := tx.Query(ctx, sql, args)
-	if err != nil {
-		return fmt.Errorf("read the first events: %w", err)
-	}
 	var cycle int
 	var currency, stream string
 	var e FirstEvent
-	_, err = pgx.ForEachRow(rows, []any{&cycle, &currency, &stream, &e.OccurredAt, &e.Source, &e.ID, &e.Value}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&cycle, &currency, &stream, &e.OccurredAt, &e.Source, &e.ID, &e.Value}, func() error {
 		e.OccurredAt = e.OccurredAt.UTC()
 		return each(cycle, currency, stream, e)
-	})
+	}, sql, args)
 	if err != nil {
 		return fmt.Errorf("read the first events: %w", err)
 	}

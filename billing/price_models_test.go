@@ -50,16 +50,26 @@ func TestPricesOfModels(t *testing.T) {
 	}{
 		{graduatedCharge, map[string]string{"0": "0", "-2": "0", "0.5": "100", "5": "100", "5.1": "150", "12": "160", "15": "175", "22": "182"}},
 		{volumeCharge, map[string]string{"0": "100", "3": "100", "5": "100", "14": "140", "15": "150", "16": "80", "100": "500", "-1": "100"}},
-		{`{"name":"g","model":"graduated","measure":"quantity","tiers":[{"up_to":"5","unit_amount":"2","flat_amount":"7"},{"unit_amount":"1"}]}`,
-			map[string]string{"-3": "-6", "0": "0", "1": "9", "6": "18"}},
-		{`{"name":"p","model":"package","measure":"quantity","package_size":"10","package_amount":"3"}`,
-			map[string]string{"-25": "0", "0": "0", "0.000000000000000001": "3", "10": "3", "10.5": "6", "100": "30"}},
-		{`{"name":"p","model":"package","measure":"quantity","package_size":"0.3","package_amount":"1","free_units":"0.3"}`,
-			map[string]string{"0.3": "0", "0.6": "1", "0.9": "2", "0.91": "3"}},
-		{`{"name":"u","model":"per_unit","measure":"quantity","unit_amount":"0.25","free_units":"10"}`,
-			map[string]string{"-4": "-1", "10": "0", "11": "0.25", "14": "1"}},
-		{`{"name":"u","model":"per_unit","measure":"quantity","unit_amount":"1","discounts":[{"percentage":"10"},{"amount":"5"}],"minimum":"1","maximum":"40"}`,
-			map[string]string{"0": "1", "5": "1", "10": "4", "50": "40", "51": "40", "-10": "1"}},
+		{
+			`{"name":"g","model":"graduated","measure":"quantity","tiers":[{"up_to":"5","unit_amount":"2","flat_amount":"7"},{"unit_amount":"1"}]}`,
+			map[string]string{"-3": "-6", "0": "0", "1": "9", "6": "18"},
+		},
+		{
+			`{"name":"p","model":"package","measure":"quantity","package_size":"10","package_amount":"3"}`,
+			map[string]string{"-25": "0", "0": "0", "0.000000000000000001": "3", "10": "3", "10.5": "6", "100": "30"},
+		},
+		{
+			`{"name":"p","model":"package","measure":"quantity","package_size":"0.3","package_amount":"1","free_units":"0.3"}`,
+			map[string]string{"0.3": "0", "0.6": "1", "0.9": "2", "0.91": "3"},
+		},
+		{
+			`{"name":"u","model":"per_unit","measure":"quantity","unit_amount":"0.25","free_units":"10"}`,
+			map[string]string{"-4": "-1", "10": "0", "11": "0.25", "14": "1"},
+		},
+		{
+			`{"name":"u","model":"per_unit","measure":"quantity","unit_amount":"1","discounts":[{"percentage":"10"},{"amount":"5"}],"minimum":"1","maximum":"40"}`,
+			map[string]string{"0": "1", "5": "1", "10": "4", "50": "40", "51": "40", "-10": "1"},
+		},
 		{`{"name":"s","model":"sum","measure":"amount","discounts":[{"amount":"5"}]}`, map[string]string{"3": "0", "8": "3", "-8": "-8"}},
 		{`{"name":"f","model":"percentage","measure":"amount","rate":"10","free_amount":"50"}`, map[string]string{"40": "0", "60": "1", "-10": "-1"}},
 	} {

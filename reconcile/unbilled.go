@@ -240,7 +240,9 @@ type accountPage struct {
 	opening  map[[2]string]balance // by account and currency
 	looked   map[string]int64      // the watermark of the newest opening of the account
 	unpinned []unpinned
-	asked    []any // the parameters of sqlUnpinned
+	then     []time.Time  // of the accounts: from where on everything is looked at
+	now      []*time.Time // through where they are closed
+	passes   []any        // the further parameters of sqlUnpinned
 	booked   map[[2]string]decimal.Decimal
 	billed   map[[2]string]decimal.Decimal
 }
@@ -317,9 +319,10 @@ func (p *accountPage) readUnpinned(ctx context.Context, tx pgx.Tx, u *run) error
 	for i, c := range p.passed {
 		passed[i], ends[i], marks[i] = c.Account, c.End, c.Watermark
 	}
-	p.asked = []any{p.accounts, then, now, looked, u.at.Position, u.floor(), passed, ends, marks}
+	p.then, p.now = then, now
+	p.passes = []any{u.at.Position, u.floor(), passed, ends, marks}
 	var err error
-	p.unpinned, err = queryUnpinned(ctx, tx, sqlUnpinned, p.asked)
+	p.unpinned, err = queryUnpinned(ctx, tx, sqlUnpinned, slices.Concat([]any{p.accounts, then, now, looked}, p.passes))
 	return err
 }
 
@@ -341,9 +344,7 @@ func queryUnpinned(ctx context.Context, tx pgx.Tx, sql string, args []any) ([]un
 // unpinnedBy asks once more for one account of the page, apart by the mask of its charges, and leaves out what is open.
 func (p *accountPage) unpinnedBy(ctx context.Context, tx pgx.Tx, u *run, account string, sel billing.Selection) ([]unpinned, error) {
 	i := slices.Index(p.accounts, account)
-	args := slices.Clone(p.asked)
-	args[0], args[1] = []string{account}, args[1].([]time.Time)[i:i+1]
-	args[2], args[3] = args[2].([]*time.Time)[i:i+1], args[3].([]int64)[i:i+1]
+	args := slices.Concat([]any{[]string{account}, p.then[i : i+1], p.now[i : i+1], p.lookedAt()[i : i+1]}, p.passes)
 	mask := sel.Mask(func(value any) string { return numbered(&args, value) })
 	found, err := queryUnpinned(ctx, tx, strings.ReplaceAll(sqlUnpinned, "''::text", mask), args)
 	return slices.DeleteFunc(found, func(g unpinned) bool { return g.state == stateOpen }), err
