@@ -40,10 +40,10 @@ func TestEveryModelIsRecomputed(t *testing.T) {
 			if _, err := k.b.SetTerms(t.Context(), []byte(everyModel), "tester"); err != nil {
 				t.Fatal(err)
 			}
-			n := 0
+			n := map[string]int{}
 			in := func(account, country, amount string) ledger.Event {
-				n++
-				e := sale(account, 1, n, "sold", amount)
+				n[account]++
+				e := sale(account, 1, n[account], "sold", amount)
 				e.Dimensions, _ = json.Marshal(map[string]string{"country": country})
 				return e
 			}
@@ -65,13 +65,13 @@ func TestEventsThatNoFilterSelects(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, country := range []string{"GB", "DE"} {
-		e := sale("acme", 1, i, "sold", "10")
+		e := sale("acme", 1, i+1, "sold", "10")
 		e.Dimensions = fmt.Appendf(nil, `{"country":%q}`, country)
 		k.record(e)
 	}
 	k.close("2026-01-31")
 	k.want(k.run(true), 0, 0, "uncovered")
-	late := sale("acme", 1, 7, "sold", "5")
+	late := sale("acme", 1, 3, "sold", "5")
 	late.Dimensions = []byte(`{"country":"GB"}`)
 	k.record(late)
 	k.want(k.run(true), 1, 1, "uncovered")
