@@ -113,7 +113,6 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 		return nil, err
 	}
 	defer leave()
-	ctx = pace.With(ctx, s.short)
 	weighed, lighten := s.weigh(ctx, body, held)
 	defer lighten()
 	if in.Outcomes == "all" {
@@ -281,6 +280,7 @@ func (in *intake) note(p wire.Problem) {
 
 // stream records a body of any length.
 func (in *intake) stream(ctx context.Context, body io.Reader) (*recordEventsOut, error) {
+	ctx = pace.With(ctx, in.s.short) // not for the others: they are short work themselves, and would wait for it
 	in.answer.Problems = []wire.Problem{}
 	if in.atomic {
 		body = &boundedBody{r: body, left: maxAtomicBytes, what: "an atomic request has at most 256 MiB: send it without atomic, or in parts"}
