@@ -344,18 +344,18 @@ func TestPrivateContent(t *testing.T) {
 		e.Payload = []byte(payload)
 		return e
 	}
-	appendAll(t, l, with(`{"card": "4111", "n": 1.50}`))
-	if got := one[string](t, db, `SELECT payload FROM ledger.private`); got != `{"card": "4111", "n": 1.50}` {
+	appendAll(t, l, with(`{"card": "visa one", "n": 1.50}`))
+	if got := one[string](t, db, `SELECT payload FROM ledger.private`); got != `{"card": "visa one", "n": 1.50}` {
 		t.Errorf("the payload is kept as %s", got)
 	}
-	ok := one[bool](t, db, `SELECT e.commitment = sha256(p.salt || convert_to('{"payload":{"card":"4111","n":1.5}}', 'UTF8'))
+	ok := one[bool](t, db, `SELECT e.commitment = sha256(p.salt || convert_to('{"payload":{"card":"visa one","n":1.5}}', 'UTF8'))
 		FROM ledger.events e JOIN ledger.private p USING (position)`)
 	if !ok {
 		t.Error("the commitment isn't SHA-256 over salt and canonical content")
 	}
 	for payload, want := range map[string]ledger.Status{
-		`{"n":1.5,"card":"4111"}`: ledger.Duplicate, // spelled otherwise
-		`{"n":1.5,"card":"4112"}`: ledger.Conflict,
+		`{"n":1.5,"card":"visa one"}`: ledger.Duplicate, // spelled otherwise
+		`{"n":1.5,"card":"visa two"}`: ledger.Conflict,
 		``:                        ledger.Conflict,
 	} {
 		out := appendAll(t, l, with(payload))
@@ -450,7 +450,7 @@ func TestNobodyChangesAnEvent(t *testing.T) {
 	t.Parallel()
 	l, db := open(t)
 	events := sales("o1", 2)
-	events[0].Payload = []byte(`{"card":"4111"}`) // only a row of private content is what DELETE meets a refusal at
+	events[0].Payload = []byte(`{"card":"visa one"}`) // only a row of private content is what DELETE meets a refusal at
 	appendAll(t, l, events...)
 	leaf := one[string](t, db, `SELECT tableoid::regclass::text FROM ledger.events LIMIT 1`)
 	for _, table := range []string{"ledger.events", leaf, "ledger.event_keys", "ledger.private", "ledger.conflicts", "ledger.settings"} {

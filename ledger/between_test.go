@@ -226,8 +226,8 @@ func TestErasuresAreSealed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l, s, db := sealing(t)
-			other := private("o1", 1, "acme", `{"card":"4222"}`)
-			appendAll(t, l, private("o1", 1, "acme", `{"card":"4111"}`), private("o1", 2, "globex", `{"card":"4111"}`), other)
+			other := private("o1", 1, "acme", `{"card":"visa two"}`)
+			appendAll(t, l, private("o1", 1, "acme", `{"card":"visa one"}`), private("o1", 2, "globex", `{"card":"visa one"}`), other)
 			erase(t, l, ledger.EraseRequest{Account: "acme"})
 			sealAll(t, l, s)
 			if r := clean(t, s); r.Private != 1 || r.Erased != 1 || r.Facts != 3 {
@@ -247,7 +247,7 @@ func TestErasuresAreSealed(t *testing.T) {
 func TestErasureWithoutAnEndIsReported(t *testing.T) {
 	t.Parallel()
 	l, s, db := sealing(t)
-	appendAll(t, l, private("o1", 1, "acme", `{"card":"4111"}`))
+	appendAll(t, l, private("o1", 1, "acme", `{"card":"visa one"}`))
 	erase(t, l, ledger.EraseRequest{Account: "globex"})
 	sealAll(t, l, s)
 	if r := clean(t, s); r.Unended != 0 {

@@ -17,9 +17,9 @@ func TestConflictSideBySide(t *testing.T) {
 	t.Parallel()
 	l, _ := open(t)
 	e := sale("o1", 1)
-	e.Payload = []byte(`{"card":"4111"}`)
+	e.Payload = []byte(`{"card":"visa one"}`)
 	other := sale("o1", 1)
-	other.Amount, other.Dimensions, other.Payload = amount("7"), []byte(`{"country":"DE","vip":true}`), []byte(`{"card":"4112"}`)
+	other.Amount, other.Dimensions, other.Payload = amount("7"), []byte(`{"country":"DE","vip":true}`), []byte(`{"card":"visa two"}`)
 	appendAll(t, l, e)
 	appendAll(t, l, other)
 	for _, private := range []bool{false, true} {
@@ -41,14 +41,14 @@ func TestConflictSideBySide(t *testing.T) {
 		}
 		want := map[string]string{"amount": "1.25|7", "dimensions.country": "FR|DE", "dimensions.vip": "-|true"}
 		if private {
-			want["payload"] = `{"card":"4111"}|{"card":"4112"}`
+			want["payload"] = `{"card":"visa one"}|{"card":"visa two"}`
 		}
 		a, _ := json.Marshal(got)
 		b, _ := json.Marshal(want)
 		if string(a) != string(b) || len(v.Fields) < 10 {
 			t.Errorf("private %v: %s, want %s", private, a, b)
 		}
-		if whole, _ := json.Marshal(v); strings.Contains(string(whole), "411") != private {
+		if whole, _ := json.Marshal(v); strings.Contains(string(whole), "visa ") != private {
 			t.Errorf("private %v: %s", private, whole)
 		}
 	}
@@ -64,7 +64,7 @@ func TestDecideConflicts(t *testing.T) {
 	appendAll(t, l, sale("o1", 1), sale("o1", 2))
 	for n := 1; n <= 2; n++ {
 		other := sale("o1", n)
-		other.Amount, other.Payload, other.Dimensions = amount("7"), []byte(`{"card":"4111"}`), []byte(`{"mail":"a@b.example","x":"y"}`)
+		other.Amount, other.Payload, other.Dimensions = amount("7"), []byte(`{"card":"visa one"}`), []byte(`{"mail":"a@b.example","x":"y"}`)
 		appendAll(t, l, other)
 	}
 	decide := func(n int64, d ledger.Decide) (ledger.ConflictDecision, error) {
@@ -97,7 +97,7 @@ func TestDecideConflicts(t *testing.T) {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	row, err := l.Get(t.Context(), "shop", "o1/1b", true)
-	if err != nil || row.Position != *first.Position || *row.Seqn != 3 || row.Amount != amount("7") || string(row.Payload) != `{"card":"4111"}` ||
+	if err != nil || row.Position != *first.Position || *row.Seqn != 3 || row.Amount != amount("7") || string(row.Payload) != `{"card":"visa one"}` ||
 		string(row.PII) != `{"mail": "a@b.example"}` || string(row.Dimensions) != `{"x": "y"}` {
 		t.Errorf("%+v, %v", row, err)
 	}
