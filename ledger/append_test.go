@@ -356,7 +356,7 @@ func TestPrivateContent(t *testing.T) {
 	for payload, want := range map[string]ledger.Status{
 		`{"n":1.5,"card":"visa one"}`: ledger.Duplicate, // spelled otherwise
 		`{"n":1.5,"card":"visa two"}`: ledger.Conflict,
-		``:                        ledger.Conflict,
+		``:                            ledger.Conflict,
 	} {
 		out := appendAll(t, l, with(payload))
 		if out[0].Status != want {
