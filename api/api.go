@@ -177,6 +177,7 @@ func (s *server) routes() {
 
 	route(s, "GET /v1/events", listEventsDoc(), s.listEvents)
 	route(s, "GET /v1/events/{source}/{id}", getEventDoc(), s.getEvent)
+	route(s, "GET /v1/events/{source}/{id}/billing", s.traceEventDoc(), s.traceEvent)
 	route(s, "GET /v1/streams/{source}/{stream}", getStreamDoc(), s.getStream)
 	route(s, "GET /v1/aggregates", s.aggregateDoc(), s.aggregate)
 	route(s, "GET /v1/completeness", listCompletenessDoc(), s.listCompleteness)

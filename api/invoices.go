@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -134,6 +135,9 @@ func getInvoiceLinesDoc() doc {
 
 type invoiceEventsIn struct {
 	ID     string `path:"id" example:"INV-000001" doc:"The id of the invoice, or its number"`
+	Line   int    `query:"line" minimum:"1" doc:"Only the events that are on this line of it"`
+	After  int64  `query:"after" minimum:"1" doc:"Position of the last event that you have: what follows it comes"`
+	Limit  int    `query:"limit" minimum:"1" doc:"Events in the answer; without it all of them. If there are fewer, they are the last"`
 	Format string `query:"format" enum:"ndjson,csv" doc:"Overrides Accept"`
 	Accept string `header:"Accept" doc:"text/csv for CSV; NDJSON otherwise"`
 }
@@ -143,35 +147,36 @@ func (s *server) getInvoiceEvents(ctx context.Context, in *invoiceEventsIn) (*hu
 	if err != nil {
 		return nil, err
 	}
+	q := billing.PinnedQuery{Invoice: v.ID.String(), Line: in.Line, After: in.After, Limit: in.Limit}
 	d := download{contentType: "application/x-ndjson", header: http.Header{"Vary": {"Accept"}}}
 	d.write = func(w io.Writer) (http.Header, error) {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
-		return nil, s.billing.Events(ctx, v.ID.String(), func(e billing.PinnedEvent) error { return enc.Encode(e) })
+		return nil, s.billing.PinnedEvents(ctx, q, func(e billing.PinnedEvent) error { return enc.Encode(e) })
 	}
 	if in.Format == "csv" || in.Format == "" && prefersCSV(in.Accept) {
 		d.contentType = "text/csv; charset=utf-8; header=present"
-		d.write = func(w io.Writer) (http.Header, error) { return nil, s.writePinsCSV(ctx, w, v) }
+		d.write = func(w io.Writer) (http.Header, error) { return nil, s.writePinsCSV(ctx, w, q) }
 	}
 	return s.download(ctx, d), nil
 }
 
-func (s *server) writePinsCSV(ctx context.Context, w io.Writer, v billing.Invoice) error {
+func (s *server) writePinsCSV(ctx context.Context, w io.Writer, q billing.PinnedQuery) error {
 	out := csv.NewWriter(w)
 	err := out.Write([]string{
-		"position", "recorded_at", "occurred_at", "origin_start", "source", "id", "stream", "seqn", "type", "kind", "currency", "amount", "quantity",
+		"position", "recorded_at", "occurred_at", "origin_start", "source", "id", "stream", "seqn", "type", "kind", "currency", "amount", "quantity", "lines",
 	})
 	if err != nil {
 		return err
 	}
-	err = s.billing.Events(ctx, v.ID.String(), func(e billing.PinnedEvent) error {
+	err = s.billing.PinnedEvents(ctx, q, func(e billing.PinnedEvent) error {
 		seqn := ""
 		if e.Seqn != nil {
 			seqn = strconv.FormatInt(*e.Seqn, 10)
 		}
 		return out.Write([]string{
 			strconv.FormatInt(e.Position, 10), stamp(e.RecordedAt), stamp(e.OccurredAt), stamp(e.OriginStart), export.Guard(e.Source), export.Guard(e.ID),
-			export.Guard(e.Stream), seqn, export.Guard(e.Type), string(e.Kind), e.Currency, plain(e.Amount), plain(e.Quantity),
+			export.Guard(e.Stream), seqn, export.Guard(e.Type), string(e.Kind), e.Currency, plain(e.Amount), plain(e.Quantity), lineNumbers(e.Lines),
 		})
 	})
 	if err != nil {
@@ -192,10 +197,19 @@ func plain(d *decimal.Decimal) string {
 	return d.String()
 }
 
+// lineNumbers are numbers of lines in one cell.
+func lineNumbers(lines []int) string {
+	parts := make([]string, len(lines))
+	for i, n := range lines {
+		parts[i] = strconv.Itoa(n)
+	}
+	return strings.Join(parts, " ")
+}
+
 func getInvoiceEventsDoc() doc {
 	return doc{
 		id: "get-invoice-events", tag: tagBill, work: downloads, summary: "Get the events of an invoice",
-		text:    "Exactly the events that are pinned to it, by position, one JSON object on each line or as CSV. Their sums by origin_start, type and measure are what its lines price. In CSV a text that a spreadsheet would take for a formula has an apostrophe in front.",
+		text:    "Exactly the events that are pinned to it, by position, one JSON object on each line or as CSV, each with the `lines` of the invoice that it is on. However many there are, they are written while they are read; with limit and after they come in parts, which together are the whole, because what an invoice pins never changes. A line that the invoice doesn't have is not found. Their sums by origin_start, type and measure are what its lines price. In CSV a text that a spreadsheet would take for a formula has an apostrophe in front.",
 		fails:   []kind{notFound},
 		answers: textAnswer("The events", "application/x-ndjson", "text/csv"),
 	}

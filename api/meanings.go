@@ -15,6 +15,7 @@ func (s *server) describeSchemas() {
 	}
 	known := meanings()
 	maps.Copy(known, completenessMeanings())
+	maps.Copy(known, traceMeanings())
 	for name, fields := range known {
 		schema := all[name]
 		for field, text := range fields {

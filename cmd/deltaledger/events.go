@@ -8,8 +8,9 @@ import (
 )
 
 type eventsCmd struct {
-	List eventsListCmd `cmd:"" help:"List events, newest first."`
-	Show eventsShowCmd `cmd:"" help:"Show one event whole, with its payload."`
+	List  eventsListCmd  `cmd:"" help:"List events, newest first."`
+	Show  eventsShowCmd  `cmd:"" help:"Show one event whole, with its payload."`
+	Trace eventsTraceCmd `cmd:"" help:"Show on which lines of which invoices an event is, or why on none."`
 }
 
 type eventsListCmd struct {

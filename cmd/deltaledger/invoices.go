@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -173,82 +172,6 @@ func numberOf(ctx context.Context, a *app, id uuid.UUID, known map[uuid.UUID]str
 		known[id] = id.String()
 	}
 	return known[id], nil
-}
-
-type invoicesEventsCmd struct {
-	ID string `arg:"" name:"id" help:"ID or number of the invoice."`
-}
-
-// Run lists the events of one invoice; JSON and CSV of any length.
-func (c *invoicesEventsCmd) Run(ctx context.Context, s *session) error {
-	return withApp(ctx, s, func(a *app) error {
-		t := table{columns: []column{
-			number("position"), text("occurred_at"), text("recorded_at"), text("origin_start"), text("source"), text("id"), text("stream"), number("seqn"),
-			text("type"), text("kind"), number("amount"), text("currency"), number("quantity"),
-		}}
-		v, err := a.billing.Show(ctx, c.ID)
-		if err != nil {
-			return err
-		}
-		zone := zoneOf(v)
-		cells := func(e billing.PinnedEvent) []string {
-			return []string{
-				fmt.Sprint(e.Position), stamp(e.OccurredAt), stamp(e.RecordedAt), day(e.OriginStart, zone), e.Source, e.ID, e.Stream, or(e.Seqn),
-				e.Type, string(e.Kind), or(e.Amount), e.Currency, or(e.Quantity),
-			}
-		}
-		switch s.Output {
-		case outputJSON:
-			list := jsonArray{s: s}
-			if err := a.billing.Events(ctx, c.ID, func(e billing.PinnedEvent) error { return list.add(e) }); err != nil {
-				return err
-			}
-			return list.end()
-		case outputCSV:
-			out := newCSV(s.out, t.columns)
-			if err := a.billing.Events(ctx, c.ID, func(e billing.PinnedEvent) error { return out.Write(cells(e)) }); err != nil {
-				return err
-			}
-			out.Flush()
-			return out.Error()
-		}
-		if err := a.billing.Events(ctx, c.ID, func(e billing.PinnedEvent) error { t.add(cells(e)...); return nil }); err != nil {
-			return err
-		}
-		t.note = plural(len(t.rows), "event")
-		return s.show(nil, t)
-	})
-}
-
-// jsonArray writes a JSON array element by element.
-type jsonArray struct {
-	s     *session
-	begun bool
-}
-
-func (l *jsonArray) add(element any) error {
-	before := ",\n  "
-	if !l.begun {
-		before, l.begun = "[\n  ", true
-	}
-	b, err := json.Marshal(element)
-	if err != nil {
-		return err
-	}
-	if _, err := l.s.out.WriteString(before); err != nil {
-		return err
-	}
-	_, err = l.s.out.Write(b)
-	return err
-}
-
-func (l *jsonArray) end() error {
-	after := "\n]\n"
-	if !l.begun {
-		after = "[]\n"
-	}
-	_, err := l.s.out.WriteString(after)
-	return err
 }
 
 type invoicesVoidCmd struct {

@@ -68,49 +68,75 @@ func (t table) writeCSV(w io.Writer) error {
 
 // write writes aligned columns.
 func (t table) write(w io.Writer) error {
-	lines := make([][]string, 0, len(t.rows)+1)
-	header := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		header[i] = strings.ToUpper(c.name)
-	}
-	lines = append(lines, header)
+	out := newAligned(w, t.columns)
 	for _, row := range t.rows {
-		shown := make([]string, len(row))
-		for i, cell := range row {
-			shown[i] = printable(cell)
-		}
-		lines = append(lines, shown)
+		out.measure(row)
 	}
-	widths := make([]int, len(t.columns))
-	for _, line := range lines {
-		for i, cell := range line {
-			widths[i] = max(widths[i], uniseg.StringWidth(cell))
+	if err := out.header(); err != nil {
+		return err
+	}
+	for _, row := range t.rows {
+		if err := out.line(row); err != nil {
+			return err
 		}
 	}
+	return writeNote(w, t.note)
+}
+
+func writeNote(w io.Writer, note string) error {
+	if note == "" {
+		return nil
+	}
+	_, err := fmt.Fprintln(w, printableLines(note))
+	return err
+}
+
+// aligned writes the lines of a table, as wide as what was measured before.
+type aligned struct {
+	w       io.Writer
+	columns []column
+	widths  []int
+}
+
+func newAligned(w io.Writer, columns []column) *aligned {
+	a := &aligned{w: w, columns: columns, widths: make([]int, len(columns))}
+	for i, c := range columns {
+		a.widths[i] = uniseg.StringWidth(c.name)
+	}
+	return a
+}
+
+func (a *aligned) measure(row []string) {
+	for i, cell := range row {
+		a.widths[i] = max(a.widths[i], uniseg.StringWidth(printable(cell)))
+	}
+}
+
+func (a *aligned) header() error {
+	names := make([]string, len(a.columns))
+	for i, c := range a.columns {
+		names[i] = strings.ToUpper(c.name)
+	}
+	return a.line(names)
+}
+
+// line writes a row. What is wider than its column pushes aside what follows.
+func (a *aligned) line(row []string) error {
 	var b strings.Builder
-	for _, line := range lines {
-		b.Reset()
-		for i, cell := range line {
-			pad := strings.Repeat(" ", widths[i]-uniseg.StringWidth(cell))
-			if i > 0 {
-				b.WriteString("  ")
-			}
-			if t.columns[i].right {
-				b.WriteString(pad + cell)
-			} else {
-				b.WriteString(cell + pad)
-			}
+	for i, cell := range row {
+		cell = printable(cell)
+		pad := strings.Repeat(" ", max(0, a.widths[i]-uniseg.StringWidth(cell)))
+		if i > 0 {
+			b.WriteString("  ")
 		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(b.String(), " ")); err != nil {
-			return err
+		if a.columns[i].right {
+			b.WriteString(pad + cell)
+		} else {
+			b.WriteString(cell + pad)
 		}
 	}
-	if t.note != "" {
-		if _, err := fmt.Fprintln(w, printableLines(t.note)); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := fmt.Fprintln(a.w, strings.TrimRight(b.String(), " "))
+	return err
 }
 
 // printableLines is printable for text of several lines. Where a line may not begin, such as within a name

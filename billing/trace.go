@@ -1,0 +1,260 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
+)
+
+// Trace is where an event is billed: by which close, on which invoices, and on which of their lines. Times are UTC.
+// Private content is in none of it.
+type Trace struct {
+	Source  string      `json:"source"`
+	ID      string      `json:"id"`
+	Account string      `json:"account"`
+	Rows    []TracedRow `json:"rows"` // the event, and behind it what the ledger made because of it, by position
+}
+
+// TracedRow is a recorded row with everything that ever billed it.
+type TracedRow struct {
+	Position   int64            `json:"position"`
+	RecordedAt time.Time        `json:"recorded_at"`
+	OccurredAt time.Time        `json:"occurred_at"`
+	Source     string           `json:"source"`
+	ID         string           `json:"id"`
+	Stream     string           `json:"stream,omitempty"`
+	Seqn       *int64           `json:"seqn,omitempty"`
+	Type       string           `json:"type"`
+	Kind       ledger.Kind      `json:"kind"`
+	Account    string           `json:"account"` // may be another one than the event's: a reversal stands under the account that it leaves
+	Currency   string           `json:"currency"`
+	Amount     *decimal.Decimal `json:"amount,omitempty"`
+	Quantity   *decimal.Decimal `json:"quantity,omitempty"`
+	CausedBy   *EventName       `json:"caused_by,omitempty"` // of a row that the ledger made
+	Billed     []TracedInvoice  `json:"billed"`              // the live invoice first, then void ones, newest first
+	Unbilled   *Unbilled        `json:"unbilled,omitempty"`  // why it is on no live invoice
+
+	texts map[string]*string // its dimensions
+}
+
+// EventName is the upstream identity of an event.
+type EventName struct {
+	Source string `json:"source"`
+	ID     string `json:"id"`
+}
+
+// TracedInvoice is an invoice that pins a row.
+type TracedInvoice struct {
+	Invoice       uuid.UUID    `json:"invoice"`
+	Number        string       `json:"number,omitempty"` // empty: not issued yet
+	Status        Status       `json:"status"`
+	Live          bool         `json:"live"` // not void
+	CycleStart    time.Time    `json:"cycle_start"`
+	CycleEnd      time.Time    `json:"cycle_end"`     // exclusive
+	Zone          string       `json:"zone"`          // the cycle is one of its dates
+	Run           *int64       `json:"run,omitempty"` // the close run that wrote it; absent: it was written in place of a void one
+	Watermark     int64        `json:"watermark"`     // of that close
+	Rebills       *uuid.UUID   `json:"rebills,omitempty"`
+	OriginStart   time.Time    `json:"origin_start"` // of the cycle in which the row happened
+	OriginEnd     *time.Time   `json:"origin_end,omitempty"`
+	Late          bool         `json:"late"`                     // that is another cycle than the invoice's
+	OriginInvoice *uuid.UUID   `json:"origin_invoice,omitempty"` // late: the invoice that billed the cycle first, where there is one
+	OriginNumber  string       `json:"origin_number,omitempty"`
+	Lines         []TracedLine `json:"lines"` // one for each charge that selects the row
+}
+
+// TracedLine is a line that a row is on.
+type TracedLine struct {
+	Line   int    `json:"line"`
+	Charge string `json:"charge"`
+	Terms  int64  `json:"terms"`  // version; 0 is the built-in default
+	Events int64  `json:"events"` // all that it bills
+	Amount Money  `json:"amount"` // of the whole line
+}
+
+// What billed an event, from its identity alone: the event and what the ledger made because of it in the same transaction,
+// their pins, the invoices of those, and the lines of the cycle that each row happened in. Which of the lines a row is on
+// its charge decides, whose definition is on the line.
+const sqlTrace = `
+WITH asked AS (
+    SELECT k.position, k.recorded_at
+    FROM ledger.event_keys k
+    WHERE k.event_key = @event_key
+), p AS (
+    SELECT a.position, a.recorded_at
+    FROM asked a
+  UNION ALL
+    SELECT m.position, m.recorded_at
+    FROM asked a
+    CROSS JOIN LATERAL (
+        (SELECT x.position, x.recorded_at FROM ledger.events x WHERE x.caused_by = a.position AND x.recorded_at = a.recorded_at OFFSET 0)
+      UNION ALL
+        (SELECT x.position, x.recorded_at FROM archive.events x WHERE x.caused_by = a.position AND x.recorded_at = a.recorded_at OFFSET 0)
+    ) m
+)
+SELECT e.position, e.recorded_at, e.occurred_at, e.source, e.event_id, COALESCE(e.stream, ''), e.seqn, e.type, e.kind, e.account, e.currency,
+       e.amount, e.quantity, c.source, c.event_id,
+       COALESCE((SELECT jsonb_object_agg(d.key, d.value) FROM jsonb_each_text(e.dimensions) d), '{}') || ` + noTexts + `,
+       b.invoice_id, COALESCE(n.printed, ''), s.status, i.cycle_start, i.cycle_end,
+       COALESCE(t.terms ->> 'zone', f.terms ->> 'zone', (SELECT g.reporting_zone FROM ledger.settings g)),
+       i.run, i.watermark, i.rebills, b.origin_start,
+       l.line, l.charge, l.terms, l.definition, l.origin_end, l.origin_invoice, COALESCE(o.printed, ''), l.events, l.amount
+FROM p` + ledger.EventAtP + `
+LEFT JOIN LATERAL (
+    (SELECT x.source, x.event_id FROM ledger.events x WHERE x.position = e.caused_by AND x.recorded_at = e.recorded_at OFFSET 0)
+  UNION ALL
+    (SELECT x.source, x.event_id FROM archive.events x WHERE x.position = e.caused_by AND x.recorded_at = e.recorded_at OFFSET 0)
+) c ON true
+LEFT JOIN billing.pins b ON b.account = e.account AND b.position = e.position
+LEFT JOIN billing.invoices i ON i.account = b.account AND i.id = b.invoice_id
+LEFT JOIN billing.invoice_states s ON s.account = b.account AND s.invoice_id = b.invoice_id
+LEFT JOIN billing.invoice_numbers n ON n.account = b.account AND n.invoice_id = b.invoice_id
+LEFT JOIN billing.cycles y ON y.account = i.account AND y.starts_at = i.cycle_start
+LEFT JOIN billing.terms t ON t.n = y.terms
+LEFT JOIN billing.terms f ON f.n = y.base
+LEFT JOIN billing.invoice_lines l ON l.account = b.account AND l.invoice_id = b.invoice_id AND l.origin_start = b.origin_start
+LEFT JOIN billing.invoice_numbers o ON o.account = l.account AND o.invoice_id = l.origin_invoice
+ORDER BY e.caused_by IS NOT NULL, e.position, s.status = 'void', i.position DESC, l.line`
+
+// noTexts stands in SQL where the texts of declared dimensions go.
+const noTexts = `'{}'::jsonb`
+
+// Trace says where an event is billed, found by its upstream identity, or by that of a row that the ledger made. A row that
+// is on no live invoice says why. ErrNotFound if there is no such event.
+func (b *Billing) Trace(ctx context.Context, source, id string) (Trace, error) {
+	catalogue, err := b.ledger.Catalogue(ctx)
+	if err != nil {
+		return Trace{}, wrap(err, "trace event")
+	}
+	args := pgx.NamedArgs{"event_key": uuid.UUID(ledger.EventKey(source, id))}
+	sql := withTexts(sqlTrace, catalogue, args)
+	t := Trace{Source: source, ID: id}
+	// One snapshot, so that what isn't billed in the first query isn't billed where its reason is looked for either.
+	err = pg.InSnapshot(ctx, b.pool, func(tx pgx.Tx) error {
+		t.Rows = nil
+		rows, err := tx.Query(ctx, sql, args)
+		if err != nil {
+			return err
+		}
+		if err := t.collect(rows); err != nil {
+			return err
+		}
+		if len(t.Rows) == 0 {
+			return fmt.Errorf("event %q of source %q: %w", shorten(id), shorten(source), ledger.ErrNotFound)
+		}
+		return b.explainUnbilled(ctx, tx, t.Rows)
+	})
+	if err != nil {
+		return Trace{}, wrap(err, "trace event")
+	}
+	t.Account = t.Rows[0].Account
+	return t, nil
+}
+
+// collect gathers what the query found, whose rows are one for each line.
+func (t *Trace) collect(rows pgx.Rows) error {
+	defer rows.Close()
+	for rows.Next() {
+		var r TracedRow
+		var v tracedPin
+		var cause struct{ source, id *string }
+		into := []any{
+			&r.Position, &r.RecordedAt, &r.OccurredAt, &r.Source, &r.ID, &r.Stream, &r.Seqn, &r.Type, &r.Kind, &r.Account, &r.Currency, &r.Amount,
+			&r.Quantity, &cause.source, &cause.id, &r.texts,
+		}
+		if err := rows.Scan(append(into, v.into()...)...); err != nil {
+			return err
+		}
+		if n := len(t.Rows); n == 0 || t.Rows[n-1].Position != r.Position {
+			r.RecordedAt, r.OccurredAt, r.Billed = r.RecordedAt.UTC(), r.OccurredAt.UTC(), []TracedInvoice{}
+			if cause.source != nil && cause.id != nil {
+				r.CausedBy = &EventName{Source: *cause.source, ID: *cause.id}
+			}
+			t.Rows = append(t.Rows, r)
+		}
+		if err := t.Rows[len(t.Rows)-1].add(v); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// tracedPin is a pin with one of the lines that may price it; nil is none.
+type tracedPin struct {
+	invoice                           *uuid.UUID
+	number, originNumber              string
+	status, zone                      *string
+	cycleStart, cycleEnd, originStart *time.Time
+	run, watermark                    *int64
+	rebills, originInvoice            *uuid.UUID
+	line                              *int
+	charge                            *string
+	terms, events                     *int64
+	definition                        json.RawMessage
+	originEnd                         *time.Time
+	amount                            *decimal.Decimal
+}
+
+func (v *tracedPin) into() []any {
+	return []any{
+		&v.invoice, &v.number, &v.status, &v.cycleStart, &v.cycleEnd, &v.zone, &v.run, &v.watermark, &v.rebills, &v.originStart,
+		&v.line, &v.charge, &v.terms, &v.definition, &v.originEnd, &v.originInvoice, &v.originNumber, &v.events, &v.amount,
+	}
+}
+
+// add notes a pin of the row, and its line if the line's charge selects the row.
+func (r *TracedRow) add(v tracedPin) error {
+	if v.invoice == nil {
+		return nil
+	}
+	n := len(r.Billed)
+	if n == 0 || r.Billed[n-1].Invoice != *v.invoice {
+		r.Billed = append(r.Billed, TracedInvoice{
+			Invoice: *v.invoice, Number: v.number, Status: Status(*v.status), Live: Status(*v.status) != Void,
+			CycleStart: v.cycleStart.UTC(), CycleEnd: v.cycleEnd.UTC(), Zone: *v.zone, Run: v.run, Watermark: *v.watermark, Rebills: v.rebills,
+			OriginStart: v.originStart.UTC(), Late: !v.originStart.Equal(*v.cycleStart), Lines: []TracedLine{},
+		})
+		n++
+	}
+	if v.line == nil {
+		return nil
+	}
+	c, err := ParseCharge(v.definition)
+	if err != nil {
+		return fmt.Errorf("line %d of invoice %s: %w", *v.line, v.invoice, err)
+	}
+	on := &r.Billed[n-1]
+	on.OriginEnd = ptr(v.originEnd.UTC())
+	if v.originInvoice != nil {
+		on.OriginInvoice, on.OriginNumber = v.originInvoice, v.originNumber
+	}
+	if r.selectedBy(c) {
+		on.Lines = append(on.Lines, TracedLine{
+			Line: *v.line, Charge: *v.charge, Terms: *v.terms, Events: *v.events, Amount: Money{Amount: *v.amount, Currency: r.Currency},
+		})
+	}
+	return nil
+}
+
+// selectedBy reports whether a charge bills the row.
+func (r *TracedRow) selectedBy(c Charge) bool {
+	return c.SelectsType(r.Type) && (c.Currency == "" || c.Currency == r.Currency) &&
+		!slices.ContainsFunc(c.Filters, func(f Filter) bool { return !f.takes(r.texts[f.Dimension]) })
+}
+
+// takes reports whether the filter lets an event pass that has the text for the dimension; nil: it has none.
+func (f Filter) takes(text *string) bool {
+	if text == nil {
+		return slices.Contains(f.Values, "")
+	}
+	return *text != "" && slices.Contains(f.Values, *text)
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"deltaledger/billing"
+)
+
+type eventsTraceCmd struct {
+	Source string `arg:"" help:"Source of the event."`
+	ID     string `arg:"" name:"id" help:"ID of the event in its source."`
+}
+
+// Help is shown below the command's flags.
+func (eventsTraceCmd) Help() string {
+	return `One row for each line that bills the event, or what the ledger made because of it: on which invoice, by which close run, of which cycle, by which charge. A late event names the cycle in which it happened and the invoice that billed that first. An event that is on no invoice that counts says why. Private content is not shown. The way back is invoices events.
+
+  deltaledger events trace shop 1001/1`
+}
+
+// Run follows one event to its invoices.
+func (c *eventsTraceCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		t, err := a.billing.Trace(ctx, c.Source, c.ID)
+		if err != nil {
+			return err
+		}
+		return s.show(t, traceTable(t))
+	})
+}
+
+func traceTable(t billing.Trace) table {
+	out := table{columns: []column{
+		text("kind"), text("id"), text("account"), number("amount"), text("currency"), text("invoice"), text("status"), text("cycle_start"), text("cycle_end"),
+		text("zone"), text("run"), number("line"), text("charge"), number("line_amount"), text("late"), text("origin_start"), text("origin_invoice"), text("unbilled"),
+	}}
+	var notes []string
+	for _, r := range t.Rows {
+		row := []string{string(r.Kind), r.ID, r.Account, or(r.Amount), r.Currency}
+		for _, v := range r.Billed {
+			zone := zoneNamed(v.Zone)
+			name, origin := v.Number, v.OriginNumber
+			if name == "" {
+				name = v.Invoice.String()
+			}
+			if v.OriginInvoice != nil && origin == "" {
+				origin = v.OriginInvoice.String()
+			}
+			on := []string{name, string(v.Status), day(v.CycleStart, zone), day(v.CycleEnd, zone), zone.String(), or(v.Run)}
+			from := []string{strconv.FormatBool(v.Late), day(v.OriginStart, zone), origin, ""}
+			for _, l := range v.Lines {
+				out.add(slices.Concat(row, on, []string{strconv.Itoa(l.Line), l.Charge, l.Amount.String()}, from)...)
+			}
+			if len(v.Lines) == 0 {
+				out.add(slices.Concat(row, on, make([]string, 3), from)...)
+			}
+		}
+		if u := r.Unbilled; u != nil {
+			zone := zoneNamed(u.Zone)
+			out.add(slices.Concat(row, make([]string, 10), []string{day(u.CycleStart, zone), "", string(u.Reason)})...)
+			notes = append(notes, unbilledNote(r))
+		}
+	}
+	out.note = strings.Join(notes, "\n")
+	return out
+}
+
+// unbilledNote says why a row isn't billed, and when it will be.
+func unbilledNote(r billing.TracedRow) string {
+	u, zone := r.Unbilled, zoneNamed(r.Unbilled.Zone)
+	text := fmt.Sprintf("%s happened in the cycle %s to %s (%s): %s", printable(r.ID), day(u.CycleStart, zone), day(u.CycleEnd, zone), zone, printable(u.Why))
+	if u.BilledIn != nil && u.ClosableFrom != nil {
+		text += fmt.Sprintf("; billed in the cycle that begins %s, which can be closed from %s", day(*u.BilledIn, zone), stamp(*u.ClosableFrom))
+	}
+	return text
+}
