@@ -52,7 +52,7 @@ func chargeSchema() *huma.Schema {
 			Type: huma.TypeArray, Description: "Taken off the model's price, in order: percentage or amount. An amount takes no price below zero",
 			Items: object(map[string]*huma.Schema{"percentage": text("Percent, up to 100", "10"), "amount": text("Money", "5.00")}),
 		},
-		"minimum":         text("What the line of a cycle with any event costs at least, after discounts", "10.00"),
+		"minimum":         text("What a cycle costs at least, after discounts: also one without events, by its days, and then currency must be given; of group_by stream a stream that has events", "10.00"),
 		"maximum":         text("What it costs at most", "1000.00"),
 		"rounding_digits": whole("To how many digits the line is rounded; without it to those of the currency", 0, billing.MaxRoundingDigits),
 	}, "name", "model")

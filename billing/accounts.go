@@ -117,7 +117,7 @@ type pending struct {
 	explicit passage   // its newest row of billing.closes
 }
 
-// An account that has nothing but a flat charge has a row too.
+// An account that is billed without any event has a row too.
 const sqlKnowAccount = `
 INSERT INTO billing.accounts (account, last_position, pending_through)
 VALUES ($1, 0, '0001-01-01Z')
@@ -139,8 +139,10 @@ LEFT JOIN LATERAL (
 ) c ON true
 WHERE a.account > $1 AND ($2 = '' OR a.account = $2)
   AND (a.pending_from IS NOT NULL OR c.through_at IS NULL OR a.pending_through >= c.through_at
-       OR EXISTS (SELECT FROM billing.terms t WHERE t.account IS NULL AND t.terms -> 'charges' @> '[{"model": "flat"}]')
-       OR EXISTS (SELECT FROM billing.terms t WHERE t.account = a.account AND t.terms -> 'charges' @> '[{"model": "flat"}]'))
+       OR EXISTS (SELECT FROM billing.terms t
+                  WHERE t.account IS NULL AND jsonb_path_exists(t.terms, '$.charges[*] ? (@.model == "flat" || exists (@.minimum))'))
+       OR EXISTS (SELECT FROM billing.terms t
+                  WHERE t.account = a.account AND jsonb_path_exists(t.terms, '$.charges[*] ? (@.model == "flat" || exists (@.minimum))')))
 ORDER BY a.account
 LIMIT $3`
 

@@ -161,10 +161,10 @@ func (t Terms) begins() time.Time {
 	return time.Time{}
 }
 
-// flatFrom is from when on the account's own terms bill a flat charge; zero if they don't, or don't say it.
-func (c *Calendar) flatFrom() time.Time {
+// recursFrom is from when on the account's own terms bill cycles without events; zero if they don't, or don't say it.
+func (c *Calendar) recursFrom() time.Time {
 	for _, s := range c.spans {
-		if begins := s.terms.begins(); s.terms.flat() && !begins.IsZero() {
+		if begins := s.terms.begins(); s.terms.recurs() && !begins.IsZero() {
 			if begins.Before(s.from) {
 				return s.from
 			}
@@ -174,20 +174,38 @@ func (c *Calendar) flatFrom() time.Time {
 	return time.Time{}
 }
 
-// flatBetween reports whether a version with a flat charge is in force anywhere in [from, to).
-func (c *Calendar) flatBetween(from, to time.Time) bool {
+// recursBetween reports whether a version that bills cycles without events is in force anywhere in [from, to).
+func (c *Calendar) recursBetween(from, to time.Time) bool {
 	for i, s := range c.spans {
 		ended := i+1 < len(c.spans) && !c.spans[i+1].from.After(from)
-		if s.terms.flat() && s.from.Before(to) && s.terms.begins().Before(to) && !ended {
+		if s.terms.recurs() && s.from.Before(to) && s.terms.begins().Before(to) && !ended {
 			return true
 		}
 	}
 	return false
 }
 
-// flat reports whether the terms bill anything for cycles without events.
-func (t Terms) flat() bool {
-	return slices.ContainsFunc(t.Charges, func(c Charge) bool { return c.Model == ModelFlat })
+// recurs reports whether the terms bill anything for cycles without events.
+func (t Terms) recurs() bool {
+	return slices.ContainsFunc(t.Charges, func(c Charge) bool { return c.Model == ModelFlat || t.minimumDue(c) })
+}
+
+// minimumDue reports whether a charge of the terms costs its minimum for every cycle, with events or without. The
+// minimum of an invoice for each stream is of what has events, and one without a currency can be billed in none.
+func (t Terms) minimumDue(c Charge) bool { return t.minimumByDays(c) && c.Currency != "" }
+
+// minimumByDays reports whether the minimum of a charge is of a whole cycle, and shorter ones cost a part of it.
+func (t Terms) minimumByDays(c Charge) bool {
+	return t.GroupBy != GroupByStream && c.Minimum != nil && c.Minimum.IsPositive()
+}
+
+// begun reports whether an account is billed for a cycle that has no events. since is its first event, where its terms
+// don't say when it begins.
+func (t Terms) begun(cy Cycle, since time.Time) bool {
+	if begins := t.begins(); !begins.IsZero() {
+		return !cy.Start.Before(begins)
+	}
+	return cy.End.After(since)
 }
 
 // days counts the local days of a cycle, and those of the whole cycle that it is, or is the rest of where new terms

@@ -47,7 +47,7 @@ func newWindow(v *view, watermark int64, end time.Time) window {
 	if low.IsZero() || !w.from.IsZero() && low.After(w.from) {
 		low = w.from
 	}
-	if start := v.cal.flatFrom(); w.from.IsZero() && !start.IsZero() && (low.IsZero() || start.Before(low)) {
+	if start := v.cal.recursFrom(); w.from.IsZero() && !start.IsZero() && (low.IsZero() || start.Before(low)) {
 		low = start
 	}
 	if low.IsZero() { // never closed, and nothing to bill

@@ -101,8 +101,10 @@ type Charge struct {
 	FreeUnits decimal.Decimal
 	// Discounts are taken off the price of the model, in order.
 	Discounts []Discount
-	// Minimum is what the line of a cycle costs at least, Maximum at most; nil is
-	// no bound. They hold after discounts.
+	// Minimum is what a cycle costs at least, Maximum at most; nil is no bound.
+	// They hold after discounts. Where accounts are billed as a whole, a Minimum is
+	// due for every cycle, with events or without, in proportion to its days; where
+	// each stream has an invoice of its own, it is of a stream that has events.
 	Minimum, Maximum *decimal.Decimal
 	// RoundingDigits are to how many digits the line is rounded; nil: to those of
 	// the currency.

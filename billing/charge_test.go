@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -16,7 +17,7 @@ import (
 
 // everyModel are charges of every model, with everything that they may have.
 const everyModel = `"charges":[
-	{"name":"sum","model":"sum","measure":"amount","types":["order.placed","order.returned"],"minimum":"3","maximum":"90"},
+	{"name":"sum","model":"sum","measure":"amount","types":["order.placed","order.returned"],"minimum":"3","currency":"USD","maximum":"90"},
 	{"name":"card","model":"percentage","measure":"amount","types":["order.placed"],"rate":"1.5","fixed_amount":"0.10"},
 	{"name":"first","model":"percentage","measure":"amount","types":["order.placed"],"rate":"1","fixed_amount":"5","free_events":3},
 	{"name":"first of visa","model":"percentage","measure":"amount","filters":{"scheme":"visa"},"rate":"1.2","fixed_amount":"0.1","free_events":4,"free_amount":"50"},
@@ -114,10 +115,13 @@ func TestEveryModelIsBilledTheSameInAnyWaves(t *testing.T) {
 	}
 	for w := range worlds {
 		whole, split := f.invoices(fmt.Sprint("whole", w)), f.invoices(fmt.Sprint("split", w))
-		if len(whole) != 1 || len(split) < 2 {
+		if len(whole) < 1 || len(split) < 2 {
 			t.Fatalf("%d invoices and %d", len(whole), len(split))
 		}
 		want, have := lineSums(whole), lineSums(split)
+		for _, sums := range []map[string]string{want, have} { // later cycles have minimums alone
+			maps.DeleteFunc(sums, func(key, _ string) bool { return !strings.HasSuffix(key, " of 2026-01-01") })
+		}
 		for key := range want {
 			if have[key] != want[key] {
 				t.Errorf("world %d: %s is %s in all, not %s", w, key, have[key], want[key])
@@ -142,7 +146,7 @@ func TestExplain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "2026-02-03T00:00:00Z")
 	f.terms(`{"charges":[{"name":"card","model":"percentage","measure":"amount","rate":"1.2","fixed_amount":"0.10","free_events":3,"free_amount":"500","discounts":[{"amount":"0.05"}]},
-		{"name":"tiers","model":"graduated","measure":"amount","tiers":[{"up_to":"100","unit_amount":"0","flat_amount":"1"},{"unit_amount":"0.01"}],"minimum":"2","maximum":"4"}]}`)
+		{"name":"tiers","model":"graduated","measure":"amount","tiers":[{"up_to":"100","unit_amount":"0","flat_amount":"1"},{"unit_amount":"0.01"}],"minimum":"2","currency":"USD","maximum":"4"}]}`)
 	f.record(f.event("acme", "2026-01-01T00:00:00Z", "200"), f.event("acme", "2026-01-02T00:00:00Z", "100"), f.event("acme", "2026-01-04T00:00:00Z", "50"))
 	f.close("2026-01-31")
 	f.record(f.event("acme", "2026-01-03T00:00:00Z", "100"))

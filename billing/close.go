@@ -271,7 +271,7 @@ func (c *closing) worthwhile(p pending, k known) (bool, error) {
 	if !last.After(closed.end) {
 		return false, nil
 	}
-	if known := !closed.end.IsZero() || !cal.flatFrom().IsZero(); known && cal.flatBetween(closed.end, last) {
+	if known := !closed.end.IsZero() || !cal.recursFrom().IsZero(); known && cal.recursBetween(closed.end, last) {
 		return true, nil
 	}
 	return c.request.Account != "" || waits || !p.through.Before(closed.end), nil

@@ -135,7 +135,7 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 
 // draft makes the invoices of the window, priced by nothing yet.
 func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch) []*draft {
-	d := newDrafts(m, w.sel, newID)
+	d := newDrafts(w.cal, m, w.sel, newID)
 	for _, found := range [][]bunch{onTime, late} {
 		for i := range found {
 			g := &found[i]
@@ -143,8 +143,8 @@ func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch)
 		}
 	}
 	for i := w.open; i < len(w.cycles); i++ {
-		if begins := w.terms[i].begins(); !begins.IsZero() && !w.cycles[i].Start.Before(begins) || begins.IsZero() && w.cycles[i].End.After(w.since) {
-			d.flat(w.cal, w.cycles[i], w.terms[i], "")
+		if w.terms[i].begun(w.cycles[i], w.since) {
+			d.recurring(w.cycles[i], w.terms[i], "")
 		}
 	}
 	return d.sorted()

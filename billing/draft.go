@@ -49,6 +49,7 @@ type draftLine struct {
 // drafts are built from bunches. An event is on the line of every charge that selects it, and is
 // pinned once; one that no charge selects is left alone.
 type drafts struct {
+	cal   *Calendar
 	m     measures
 	sel   Selection
 	newID func() uuid.UUID
@@ -67,8 +68,8 @@ type lineKey struct {
 	charge  string
 }
 
-func newDrafts(m measures, sel Selection, newID func() uuid.UUID) *drafts {
-	return &drafts{m: m, sel: sel, newID: newID, by: map[draftKey]*draft{}, line: map[lineKey]*draftLine{}}
+func newDrafts(cal *Calendar, m measures, sel Selection, newID func() uuid.UUID) *drafts {
+	return &drafts{cal: cal, m: m, sel: sel, newID: newID, by: map[draftKey]*draft{}, line: map[lineKey]*draftLine{}}
 }
 
 // add puts a bunch on the invoice of the cycle target, by the terms of the cycle that it happened in.
@@ -87,6 +88,9 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 		l := d.line[key]
 		if l == nil {
 			l = &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), origin: origin, late: !origin.Start.Equal(target.Start)}
+			if terms.minimumByDays(c) {
+				l.added.Days, l.added.PeriodDays = d.cal.days(origin)
+			}
 			d.line[key] = l
 			invoice.lines = append(invoice.lines, l)
 		}
@@ -95,17 +99,21 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 	}
 }
 
-// flat puts the flat charges of a cycle on the account's invoices, of one currency only if that is given.
-func (d *drafts) flat(cal *Calendar, cy Cycle, terms Terms, only string) {
+// recurring puts what a cycle costs without events on the account's invoices, of one currency only if that is given:
+// flat charges, and charges with a minimum that no event has put there.
+func (d *drafts) recurring(cy Cycle, terms Terms, only string) {
+	days, of := d.cal.days(cy)
+	if days == 0 {
+		return
+	}
 	for rank, c := range terms.Charges {
-		if c.Model != ModelFlat || only != "" && only != c.Currency {
-			continue
-		}
-		days, of := cal.days(cy)
-		if days == 0 {
+		if c.Model != ModelFlat && !terms.minimumDue(c) || only != "" && only != c.Currency {
 			continue
 		}
 		invoice := d.invoice(draftKey{cy.Start, c.Currency, ""}, cy)
+		if d.line[lineKey{invoice.id, cy.Start, c.Name}] != nil {
+			continue
+		}
 		invoice.lines = append(invoice.lines, &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), origin: cy, added: Inputs{Days: days, PeriodDays: of}})
 	}
 }

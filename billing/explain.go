@@ -216,8 +216,12 @@ func (s *steps) after(c Charge, k Calculation) {
 		s.add("discount", how, price)
 	}
 	if k.Raised != nil {
-		s.add("minimum", fmt.Sprintf("%s is less than %s", price, c.Minimum), *c.Minimum)
-		price = *c.Minimum
+		how := c.Minimum.String()
+		if k.Days != k.PeriodDays {
+			how = fmt.Sprintf("%s x %d / %d", c.Minimum, k.Days, k.PeriodDays)
+		}
+		price = price.Add(*k.Raised)
+		s.add("minimum", fmt.Sprintf("%s is less than %s", price.Sub(*k.Raised), how), price)
 	}
 	if k.Capped != nil {
 		s.add("maximum", fmt.Sprintf("%s is more than %s", price, c.Maximum), *c.Maximum)

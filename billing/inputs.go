@@ -20,8 +20,9 @@ type Inputs struct {
 	Count int64
 	// First are the first events, as many as the charge leaves free at most.
 	First []FirstEvent
-	// Days are the local days that are billed of a whole cycle, which has
-	// PeriodDays; of ModelFlat.
+	// Days are the local days of the cycle of a whole one, which has PeriodDays:
+	// of ModelFlat those that are billed, and of a charge whose Minimum is due for
+	// every cycle. Zero PeriodDays: nothing is by days.
 	Days, PeriodDays int64
 }
 
@@ -42,6 +43,9 @@ func (e FirstEvent) compare(o FirstEvent) int {
 // Add returns the inputs of both sets of events together, for a charge.
 func (c Charge) Add(a, b Inputs) Inputs {
 	sum := Inputs{Sum: a.Sum.Add(b.Sum), Count: a.Count + b.Count, Days: a.Days + b.Days, PeriodDays: max(a.PeriodDays, b.PeriodDays)}
+	if c.Model != ModelFlat {
+		sum.Days = max(a.Days, b.Days) // of the cycle, however many lines it has
+	}
 	if c.FreeEvents > 0 && len(a.First)+len(b.First) > 0 {
 		all := slices.SortedFunc(slices.Values(slices.Concat(a.First, b.First)), FirstEvent.compare)
 		sum.First = all[:min(int64(len(all)), c.FreeEvents)]

@@ -82,7 +82,7 @@ type Line struct {
 	BeforeFirst   []FirstEvent    `json:"before_first,omitempty"`
 	Billed        Money           `json:"billed"`         // and billed
 	Calculation   Calculation     `json:"calculation"`    // of the exact price of before and added together
-	Days          int64           `json:"days,omitempty"` // of a flat charge
+	Days          int64           `json:"days,omitempty"` // of a flat charge or a minimum
 	PeriodDays    int64           `json:"period_days,omitempty"`
 	Exact         decimal.Decimal `json:"exact"`
 	Amount        Money           `json:"amount"`

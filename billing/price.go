@@ -27,7 +27,8 @@ type Calculation struct {
 	Tiers []TierHit `json:"tiers,omitempty"`
 	// Packages is how many were begun.
 	Packages *decimal.Decimal `json:"packages,omitempty"`
-	// Days are how many days are billed of the PeriodDays of a whole cycle.
+	// Days are how many days the cycle has of the PeriodDays of a whole one, where
+	// the price or the minimum is in proportion to them.
 	Days       int64 `json:"days,omitempty"`
 	PeriodDays int64 `json:"period_days,omitempty"`
 	// ModelPrice is the price by the model alone.
@@ -60,7 +61,7 @@ func (c Charge) Price(in Inputs) decimal.Decimal { return c.Calculate(in).Price 
 // price by the model of what isn't free, less the discounts, raised to the
 // minimum or cut to the maximum.
 func (c Charge) Calculate(in Inputs) Calculation {
-	k := Calculation{Quantity: in.Sum, Events: in.Count}
+	k := Calculation{Quantity: in.Sum, Events: in.Count, Days: in.Days, PeriodDays: in.PeriodDays}
 	if c.Measure == MeasureCount {
 		k.Quantity = decimal.NewFromInt(in.Count)
 	}
@@ -70,7 +71,6 @@ func (c Charge) Calculate(in Inputs) Calculation {
 	case c.Model == ModelPercentage:
 		c.percentage(&k, in.First)
 	case c.Model == ModelFlat:
-		k.Days, k.PeriodDays = in.Days, in.PeriodDays
 		k.ModelPrice = prorate(c.Amount, in.Days, in.PeriodDays)
 	case c.Model.pricesUnits():
 		c.units(&k)
@@ -80,8 +80,8 @@ func (c Charge) Calculate(in Inputs) Calculation {
 		off := d.of(k.Price)
 		k.Discounts, k.Price = append(k.Discounts, off), k.Price.Sub(off)
 	}
-	if c.Minimum != nil && k.Price.LessThan(*c.Minimum) {
-		k.Raised, k.Price = ptr(c.Minimum.Sub(k.Price)), *c.Minimum
+	if least := c.least(in); least != nil && k.Price.LessThan(*least) {
+		k.Raised, k.Price = ptr(least.Sub(k.Price)), *least
 	}
 	if c.Maximum != nil && k.Price.GreaterThan(*c.Maximum) {
 		k.Capped, k.Price = ptr(k.Price.Sub(*c.Maximum)), *c.Maximum
@@ -90,6 +90,14 @@ func (c Charge) Calculate(in Inputs) Calculation {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// least is the minimum of a cycle, by its days if it isn't a whole one; nil for none.
+func (c Charge) least(in Inputs) *decimal.Decimal {
+	if c.Minimum == nil || in.Days == in.PeriodDays {
+		return c.Minimum
+	}
+	return ptr(prorate(*c.Minimum, in.Days, in.PeriodDays))
+}
 
 // of is what the discount takes off a price.
 func (d Discount) of(price decimal.Decimal) decimal.Decimal {
@@ -249,6 +257,9 @@ func LineAmount(c Charge, code string, before, added Inputs, billed decimal.Deci
 	whole := c.Price(c.Add(before, added))
 	exact = whole
 	if !before.none() || !billed.IsZero() { // nothing costs nothing, not the minimum
+		if c.Model != ModelFlat {
+			before.Days, before.PeriodDays = added.Days, added.PeriodDays
+		}
 		exact = whole.Sub(c.Price(before))
 	}
 	return exact, c.Round(whole, code).Sub(billed)

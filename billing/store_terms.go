@@ -179,7 +179,7 @@ func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, e
 		if recorded.NotBefore, err = b.closedForTerms(ctx, tx, k, t.Account); err != nil {
 			return err
 		}
-		if t.Account != "" && !t.begins().IsZero() && (t.flat() || t.left.charges) { // it may be billed without any event
+		if t.Account != "" && !t.begins().IsZero() && (t.recurs() || t.left.charges) { // it may be billed without any event
 			if _, err := tx.Exec(ctx, sqlKnowAccount, t.Account); err != nil {
 				return err
 			}

@@ -144,8 +144,13 @@ func (p *termsParser) terms(root node, zone *time.Location) Terms {
 	}
 	if !t.left.charges {
 		t.Charges = p.charges(f)
-		if t.Account != "" && t.flat() && f.values["effective_from"].kind == noNode && f.values["start"].kind == noNode {
-			p.refuse("start", "", "must be given, or effective_from: from when the flat charge is billed")
+		for i, c := range t.Charges {
+			if t.minimumByDays(c) && c.Model != ModelFlat && c.Currency == "" {
+				p.refuse(fmt.Sprintf("charges[%d].currency", i), "", "must be given beside minimum, which is due also for cycles without events; or group_by stream, for a minimum of each stream that has events")
+			}
+		}
+		if t.Account != "" && t.recurs() && f.values["effective_from"].kind == noNode && f.values["start"].kind == noNode {
+			p.refuse("start", "", "must be given, or effective_from: from when on cycles without events are billed")
 		}
 	}
 	return t

@@ -171,7 +171,7 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 	if err != nil {
 		return nil, err
 	}
-	d := newDrafts(m, sel, b.newID)
+	d := newDrafts(v.cal, m, sel, b.newID)
 	invoice := d.invoice(draftKey{target.Start, old.Currency, old.Stream}, target)
 	starts := make([]time.Time, len(origins))
 	for i := range found {
@@ -185,8 +185,8 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 	if invoice.pinned != old.Pinned {
 		return nil, fmt.Errorf("it holds %d rows, but %d of them are billable: %w", old.Pinned, invoice.pinned, ledger.ErrCorrupt)
 	}
-	if old.Stream == "" {
-		d.flat(v.cal, target, v.cal.TermsAt(target.Start), old.Currency)
+	if terms := v.cal.TermsAt(target.Start); old.Stream == "" && terms.begun(target, time.Time{}) {
+		d.recurring(target, terms, old.Currency)
 	}
 	all := d.sorted()
 	for _, l := range all[0].lines {

@@ -14,7 +14,7 @@ const everyModel = `{"effective_from":"2026-01-01","charges":[
 	{"name":"first","model":"percentage","measure":"amount","types":["sold"],"rate":"1","fixed_amount":"2","free_events":2,"filters":{"country":["GB","US"]}},
 	{"name":"rest","model":"percentage","measure":"amount","types":["sold"],"rate":"1.5","filters":{"country":["DE"]}},
 	{"name":"calls","model":"per_event","unit_amount":"0.05","free_units":"1","types":["sold"]},
-	{"name":"tiers","model":"graduated","measure":"amount","types":["sold"],"tiers":[{"up_to":"5","unit_amount":"1"},{"unit_amount":"0.5","flat_amount":"2"}],"discounts":[{"percentage":"10"}],"minimum":"3"},
+	{"name":"tiers","model":"graduated","measure":"amount","types":["sold"],"tiers":[{"up_to":"5","unit_amount":"1"},{"unit_amount":"0.5","flat_amount":"2"}],"discounts":[{"percentage":"10"}],"minimum":"3","currency":"EUR"},
 	{"name":"all","model":"volume","measure":"count","types":["sold"],"tiers":[{"up_to":"2","unit_amount":"1"},{"unit_amount":"0.4"}],"maximum":"9"},
 	{"name":"packs","model":"package","measure":"amount","types":["sold"],"package_size":"7","package_amount":"1.25"}]}`
 
