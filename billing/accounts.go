@@ -42,7 +42,8 @@ SET last_position   = greatest(accounts.last_position, EXCLUDED.last_position),
     pending_from    = least(accounts.pending_from, EXCLUDED.pending_from),
     pending_through = greatest(accounts.pending_through, EXCLUDED.pending_through)`
 
-// DeriveAccounts brings billing.accounts up to a watermark from the events since the last time. It
+// DeriveAccounts brings billing.accounts, and what finalises orders, up to a watermark from the events since
+// the last time. It
 // does nothing if it has been there already.
 func (b *Billing) DeriveAccounts(ctx context.Context, w ledger.Watermark) error {
 	var done int64
@@ -64,6 +65,9 @@ func (b *Billing) DeriveAccounts(ctx context.Context, w ledger.Watermark) error 
 			return err
 		}
 		if _, err := tx.Exec(ctx, sqlDeriveAccounts, done, w.Position, since); err != nil {
+			return err
+		}
+		if err := deriveFinalisations(ctx, tx, done, w.Position, since); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, sqlAdvance, progressAccounts, w.Position)
@@ -115,6 +119,7 @@ type pending struct {
 	from     time.Time // earliest occurred_at of what came since the last close; zero: nothing came
 	through  time.Time // latest occurred_at of all its events; zero: it has none
 	explicit passage   // its newest row of billing.closes
+	carries  bool      // events of it wait for their orders to be final
 }
 
 // An account that is billed without any event has a row too.
@@ -123,12 +128,16 @@ INSERT INTO billing.accounts (account, last_position, pending_through)
 VALUES ($1, 0, '0001-01-01Z')
 ON CONFLICT (account) DO NOTHING`
 
-// Accounts that have had events since their last close, or have events after its end, or terms that bill
-// cycles without events. Which cycles
+// Accounts that have had events since their last close, or have events after its end or such that wait for their
+// orders, or terms that bill cycles without events. Which cycles
 // those are in, and whether a run without a row has passed them, only the calendar knows.
 const sqlPendingAccounts = `
-SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at
+SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at, k.carries
 FROM billing.accounts a
+CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM billing.carried w WHERE w.account = a.account AND w.settled IS NULL) AS carries
+    OFFSET 0
+) k
 LEFT JOIN LATERAL (
     SELECT k.through_at, k.watermark, r.taken_at
     FROM billing.closes k
@@ -138,7 +147,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) c ON true
 WHERE a.account > $1 AND ($2 = '' OR a.account = $2)
-  AND (a.pending_from IS NOT NULL OR c.through_at IS NULL OR a.pending_through >= c.through_at
+  AND (a.pending_from IS NOT NULL OR k.carries OR c.through_at IS NULL OR a.pending_through >= c.through_at
        OR EXISTS (SELECT FROM billing.terms t
                   WHERE t.account IS NULL AND jsonb_path_exists(t.terms, '$.charges[*] ? (@.model == "flat" || exists (@.minimum))'))
        OR EXISTS (SELECT FROM billing.terms t
@@ -156,7 +165,7 @@ func (b *Billing) pendingAfter(ctx context.Context, after, only string, limit in
 		var p pending
 		var from, end, taken *time.Time
 		var w *int64
-		err := row.Scan(&p.account, &from, &p.through, &end, &w, &taken)
+		err := row.Scan(&p.account, &from, &p.through, &end, &w, &taken, &p.carries)
 		p.from, p.through, p.explicit = utc(from), p.through.UTC(), passageOf(end, w, taken)
 		return p, err
 	})

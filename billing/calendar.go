@@ -235,6 +235,8 @@ func (t Terms) usable() error {
 		return fmt.Errorf("anchor %v isn't a time of the calendar", t.Anchor)
 	case t.Start.Date != Date{} && (!t.Start.Date.exists() || t.Start.Clock < 0 || t.Start.Clock >= day):
 		return fmt.Errorf("start %v isn't a time of the calendar", t.Start)
+	case t.BillOn == BillOnOrder && len(t.Finalising) == 0:
+		return fmt.Errorf("no event type finalises an order")
 	case t.Grace < 0 || t.Grace > MaxGrace:
 		return fmt.Errorf("grace %v isn't between 0 and %v", t.Grace, MaxGrace)
 	}

@@ -16,6 +16,10 @@ func drawTerms(rt *rapid.T, zones []string) Terms {
 		Zone:    mustZone(rt, rapid.SampledFrom(zones).Draw(rt, "zone")),
 		Grace:   time.Duration(rapid.IntRange(0, 31*24).Draw(rt, "grace")) * time.Hour,
 		GroupBy: GroupByAccount,
+		BillOn:  BillOnEvent,
+	}
+	if rapid.Bool().Draw(rt, "by order") {
+		terms.BillOn, terms.Finalising = BillOnOrder, rapid.SampledFrom([][]string{{"done"}, {"done", "sent"}}).Draw(rt, "finalising")
 	}
 	terms.Every = rapid.SampledFrom([]int{1, 1, 1, 2, 3, 5, 10}).Draw(rt, "every")
 	terms.Anchor.Date = Date{Year: rapid.IntRange(2009, 2028).Draw(rt, "year"), Month: 1, Day: 1}.AddDays(rapid.IntRange(0, 365).Draw(rt, "day"))
@@ -37,7 +41,7 @@ func drawOwn(rt *rapid.T, zones []string) Terms {
 	if rapid.Bool().Draw(rt, "leaves things out") {
 		v.left = left{
 			cadence: rapid.Bool().Draw(rt, "no cadence"), anchor: rapid.Bool().Draw(rt, "no anchor"),
-			zone: rapid.Bool().Draw(rt, "no zone"), grace: rapid.Bool().Draw(rt, "no grace"),
+			zone: rapid.Bool().Draw(rt, "no zone"), grace: rapid.Bool().Draw(rt, "no grace"), billOn: rapid.Bool().Draw(rt, "no bill on"),
 		}
 	}
 	if rapid.Bool().Draw(rt, "starts") {

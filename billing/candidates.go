@@ -30,7 +30,9 @@ type window struct {
 	closed    passage   // zero: the account was never closed, and nothing is late
 	// cycles tile the time from the one that holds low to end, in order.
 	cycles []Cycle
-	open   int // index of the cycle that starts at from
+	low    time.Time // start of the first of them that holds anything new
+	open   int       // index of the cycle that starts at from
+	orders *orders   // nil: everything is billed by event
 	terms  []Terms
 	sel    Selection // of the charges of terms
 	cal    *Calendar
@@ -54,6 +56,7 @@ func newWindow(v *view, watermark int64, end time.Time) window {
 		return w
 	}
 	first := v.cal.Cycle(low)
+	w.low = first.Start
 	if w.from.IsZero() {
 		w.from = first.Start
 	}
@@ -82,11 +85,16 @@ func (w *window) bounds() []time.Time {
 	return append(bounds, w.end())
 }
 
-// byStream tells for each cycle whether its events go to an invoice for their stream.
+// byStream tells for each cycle whether its events, or in a window of orders what it bills, go to an invoice for
+// their stream.
 func (w *window) byStream() []bool {
 	by := make([]bool, len(w.cycles))
 	for i := range w.cycles {
-		by[i] = w.terms[w.target(i)].GroupBy == GroupByStream
+		bills := i
+		if w.orders == nil {
+			bills = w.target(i)
+		}
+		by[i] = w.terms[bills].GroupBy == GroupByStream
 	}
 	return by
 }
@@ -104,7 +112,7 @@ const sourceOf = `
 // without a stream share the account's invoice.
 const fromEvents = `
     ledger.every_event e
-    CROSS JOIN LATERAL (SELECT width_bucket(e.occurred_at, @bounds::timestamptz[]) AS cycle) b
+    CROSS JOIN LATERAL (SELECT width_bucket(e.occurred_at, @bounds::timestamptz[]) AS cycle, 0 AS target, false AS late) b
     CROSS JOIN LATERAL (
         SELECT CASE WHEN (@by_stream::boolean[])[b.cycle] AND e.stream IS NOT NULL
                     THEN replace(replace(` + sourceOf + `, '%', '%25'), '/', '%2F') || '/' || e.stream
@@ -133,6 +141,10 @@ func (w *window) args() pgx.NamedArgs {
 	args := pgx.NamedArgs{
 		"bounds": w.bounds(), "by_stream": w.byStream(), "account": w.account, "watermark": w.watermark, "from": w.from,
 		"closed_watermark": w.closed.watermark, "closed_taken_at": w.closed.takenAt,
+	}
+	if w.orders != nil {
+		args["low"], args["open"] = w.low, w.open
+		w.orders.args(args)
 	}
 	_ = w.sel.Mask(named(args))
 	return args
@@ -204,7 +216,9 @@ func (m measures) sums() string {
 
 // bunch is the sum of the candidates that are alike in all that decides what bills them.
 type bunch struct {
-	cycle    int // index in the window
+	cycle    int // index in the window, of the cycle that they belong to
+	target   int // that of the cycle that bills them
+	late     bool
 	currency string
 	stream   string // empty: of the account's invoice
 	typ      string
@@ -217,10 +231,10 @@ type bunch struct {
 
 // The columns of a bunch, before the sums of the measures.
 const selectBunch = `
-SELECT b.cycle, e.currency, s.stream, e.type, f.mask, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
+SELECT b.cycle, b.target, b.late, e.currency, s.stream, e.type, f.mask, count(*), count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment'))`
 
 const groupBunch = `
-GROUP BY 1, 2, 3, 4, 5`
+GROUP BY 1, 2, 3, 4, 5, 6, 7`
 
 // empty reports whether there is nothing to bill: rows that the ledger made and that cancel each other out.
 // Had the events that caused them come in order, there would be none. The amount is among the sums.
@@ -234,28 +248,31 @@ func (w *window) lateBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunc
 	if w.open == 0 {
 		return nil, nil
 	}
-	return queryBunches(ctx, tx, m, w.sql(selectBunch+m.sums()+" FROM "+fromEvents+" WHERE "+isLate+groupBunch), w.args())
+	return w.queryBunches(ctx, tx, m, fromEvents+" WHERE "+isLate)
 }
 
 // onTimeBunches adds up what is on time.
 func (w *window) onTimeBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunch, error) {
-	return queryBunches(ctx, tx, m, w.sql(selectBunch+m.sums()+" FROM "+fromEvents+" WHERE "+isOnTime+groupBunch), w.args())
+	return w.queryBunches(ctx, tx, m, fromEvents+" WHERE "+isOnTime)
 }
 
-// queryBunches runs a query whose columns are those of a bunch.
-func queryBunches(ctx context.Context, tx pgx.Tx, m measures, sql string, args pgx.NamedArgs) ([]bunch, error) {
-	rows, err := tx.Query(ctx, sql, args)
+// queryBunches adds up the rows of a query.
+func (w *window) queryBunches(ctx context.Context, tx pgx.Tx, m measures, from string) ([]bunch, error) {
+	rows, err := tx.Query(ctx, w.sql(selectBunch+m.sums()+" FROM "+from+groupBunch), w.args())
 	if err != nil {
 		return nil, fmt.Errorf("add up events: %w", err)
 	}
 	bunches, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) {
 		g := bunch{sums: make([]decimal.Decimal, len(m))}
-		into := []any{&g.cycle, &g.currency, &g.stream, &g.typ, &g.mask, &g.pinned, &g.events}
+		into := []any{&g.cycle, &g.target, &g.late, &g.currency, &g.stream, &g.typ, &g.mask, &g.pinned, &g.events}
 		for i := range g.sums {
 			into = append(into, &g.sums[i])
 		}
 		err := row.Scan(into...)
-		g.cycle-- // buckets count from 1
+		g.cycle, g.target = g.cycle-1, g.target-1 // buckets count from 1
+		if w.orders == nil {
+			g.target, g.late = w.target(g.cycle), g.cycle < w.open
+		}
 		return g, err
 	})
 	if err != nil {

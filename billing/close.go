@@ -30,6 +30,8 @@ import (
 //     the one that begins at E, on lines for the cycle where they belong. An account of which
 //     nothing was known when a run for all accounts passed its cycle is no exception.
 //   - An event that no charge of the terms of its own cycle selects is not pinned.
+//   - Where terms bill by order, the cycle of an event is that in which its order is final, and what is known of
+//     that decides too what is late; see order.go.
 //   - An account is done in one transaction. What goes wrong with one account is recorded, and the run
 //     goes on. If an invariant doesn't hold, or the database refuses what it holds, the account is parked:
 //     runs leave it out, and say so, until a person releases it. A run that is stopped leaves whole
@@ -274,7 +276,7 @@ func (c *closing) worthwhile(p pending, k known) (bool, error) {
 	if known := !closed.end.IsZero() || !cal.recursFrom().IsZero(); known && cal.recursBetween(closed.end, last) {
 		return true, nil
 	}
-	return c.request.Account != "" || waits || !p.through.Before(closed.end), nil
+	return c.request.Account != "" || waits || p.carries || !p.through.Before(closed.end), nil
 }
 
 // skipped notes the cycles of the account that have ended by the date but are inside their grace, from

@@ -61,9 +61,13 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 		queueParkedCheck(&out, account)
 		var all []*draft
 		if w := newWindow(v, run.watermark.Position, end); len(w.cycles) > 0 {
+			if err := w.settleOrders(ctx, tx, v.carries, &run.n); err != nil {
+				return err
+			}
 			if all, err = b.bill(ctx, tx, run, v, &w, &out, &done); err != nil {
 				return err
 			}
+			queueCarried(&out, &w, run.n)
 		}
 		out.exec(nil, sqlInsertClose, account, end, run.watermark.Position, run.n)
 		out.exec(nil, sqlSettleAccount, account, run.watermark.Position)
@@ -94,9 +98,15 @@ func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w
 			return nil, err
 		}
 		queueLate(out, w, late, marks, foundByClose, strconv.FormatInt(run.n, 10), nil)
-		queuePins(out, w, late, sqlInsertLatePins)
+		if w.orders == nil {
+			queuePins(out, w, late, sqlInsertLatePins)
+		}
 	}
-	queuePins(out, w, r.onTime, sqlInsertPins)
+	if w.orders == nil {
+		queuePins(out, w, r.onTime, sqlInsertPins)
+	} else {
+		queuePins(out, w, slices.Concat(r.onTime, late), sqlInsertOrderedPins)
+	}
 	queueLines(out, v.account, all)
 	done.count(all, late)
 	return all, nil
@@ -117,11 +127,7 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 	if err := w.resolve(catalogue); err != nil {
 		return rated{}, err
 	}
-	late, err := w.lateBunches(ctx, tx, m)
-	if err != nil {
-		return rated{}, err
-	}
-	onTime, err := w.onTimeBunches(ctx, tx, m)
+	late, onTime, err := w.bunches(ctx, tx, m)
 	if err != nil {
 		return rated{}, err
 	}
@@ -130,7 +136,19 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 	if err := w.readFirst(ctx, tx, r.drafts); err != nil {
 		return rated{}, err
 	}
-	return r, priceDrafts(ctx, tx, w.account, w.sel, r.drafts, w.origins(r.late), uuid.Nil)
+	return r, priceDrafts(ctx, tx, w.account, w.sel, r.drafts, w.origins(r.late, r.onTime), uuid.Nil)
+}
+
+// bunches adds up what the window bills.
+func (w *window) bunches(ctx context.Context, tx pgx.Tx, m measures) (late, onTime []bunch, err error) {
+	if w.orders != nil {
+		return w.orderedBunches(ctx, tx, m)
+	}
+	if late, err = w.lateBunches(ctx, tx, m); err != nil {
+		return nil, nil, err
+	}
+	onTime, err = w.onTimeBunches(ctx, tx, m)
+	return late, onTime, err
 }
 
 // draft makes the invoices of the window, priced by nothing yet.
@@ -139,7 +157,7 @@ func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch)
 	for _, found := range [][]bunch{onTime, late} {
 		for i := range found {
 			g := &found[i]
-			d.add(g, w.cycles[g.cycle], w.cycles[w.target(g.cycle)], w.terms[g.cycle])
+			d.add(g, w.cycles[g.cycle], w.cycles[g.target], w.terms[g.cycle])
 		}
 	}
 	for i := w.open; i < len(w.cycles); i++ {
@@ -150,11 +168,11 @@ func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch)
 	return d.sorted()
 }
 
-// origins are the starts of the cycles that some bunches happened in.
-func (w *window) origins(found []bunch) []time.Time {
+// origins are the starts of the cycles that bunches belong to which another cycle bills.
+func (w *window) origins(found ...[]bunch) []time.Time {
 	var starts []time.Time
-	for _, g := range found {
-		if start := w.cycles[g.cycle].Start; !slices.Contains(starts, start) {
+	for _, g := range slices.Concat(found...) {
+		if start := w.cycles[g.cycle].Start; g.cycle != g.target && !slices.Contains(starts, start) {
 			starts = append(starts, start)
 		}
 	}
@@ -212,7 +230,8 @@ WHERE ` + isLate
 // queuePins queues the pins of bunches, by the same selection of events that added them up, and holds
 // their number against it (invariant 6).
 func queuePins(out *writes, w *window, found []bunch, sql string) {
-	var cycles []int
+	var cycles, targets []int
+	var lates []bool
 	var currencies, streams, types, masks []string
 	var invoices []uuid.UUID
 	var want int64
@@ -221,6 +240,7 @@ func queuePins(out *writes, w *window, found []bunch, sql string) {
 			continue
 		}
 		cycles, currencies, streams = append(cycles, g.cycle+1), append(currencies, g.currency), append(streams, g.stream)
+		targets, lates = append(targets, g.target+1), append(lates, g.late)
 		types, masks, invoices = append(types, g.typ), append(masks, g.mask), append(invoices, g.invoice)
 		want += g.pinned
 	}
@@ -229,7 +249,7 @@ func queuePins(out *writes, w *window, found []bunch, sql string) {
 	}
 	args := w.args()
 	args["cycles"], args["currencies"], args["streams"], args["types"] = cycles, currencies, streams, types
-	args["masks"], args["invoices"] = masks, invoices
+	args["targets"], args["lates"], args["masks"], args["invoices"] = targets, lates, masks, invoices
 	out.exec(func(pinned int64) error {
 		if pinned != want {
 			return fmt.Errorf("%d rows were pinned, but %d were added up: %w", pinned, want, ledger.ErrCorrupt)

@@ -202,6 +202,7 @@ type state struct {
 	explicit passage
 	own      bool  // it has terms of its own
 	terms    int64 // the newest version of anybody's terms
+	carries  bool  // events of it wait for their orders to be final
 	ended    bool  // a run for all accounts has ended that runs doesn't know as ended
 }
 
@@ -209,6 +210,7 @@ const sqlState = `
 SELECT a.pending_from, a.account IS NOT NULL, c.through_at, c.watermark, c.taken_at,
        EXISTS (SELECT FROM billing.terms t WHERE t.account = $1),
        (SELECT COALESCE(max(t.n), 0) FROM billing.terms t),
+       EXISTS (SELECT FROM billing.carried k WHERE k.account = $1 AND k.settled IS NULL),
        EXISTS (
            SELECT FROM billing.close_run_ends e
            JOIN billing.close_runs r ON r.n = e.run
@@ -232,7 +234,7 @@ func scanState(row pgx.Row) (state, error) {
 	var s state
 	var from, end, taken *time.Time
 	var w *int64
-	if err := row.Scan(&from, &s.known, &end, &w, &taken, &s.own, &s.terms, &s.ended); err != nil {
+	if err := row.Scan(&from, &s.known, &end, &w, &taken, &s.own, &s.terms, &s.carries, &s.ended); err != nil {
 		return state{}, fmt.Errorf("read the state of the account: %w", err)
 	}
 	s.from, s.explicit = utc(from), passageOf(end, w, taken)

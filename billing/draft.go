@@ -178,7 +178,7 @@ WHERE l.account = $1 AND l.origin_start = ANY($2) AND l.invoice_id <> $3
 ORDER BY l.origin_start, i.currency, COALESCE(i.stream, ''), v.invoice_id IS NOT NULL, i.position`
 
 // priceDrafts prices every line. Only lines of cycles in again can have something billed before; those
-// are re-rated against all live lines of the account but those of the invoice except.
+// are re-rated against all live lines of the account but those of the invoice except, and those of drafts before them.
 func priceDrafts(ctx context.Context, tx pgx.Tx, account string, sel Selection, all []*draft, again []time.Time, except uuid.UUID) error {
 	priors, firsts := map[priorKey]prior{}, map[draftKey]uuid.UUID{}
 	if len(again) > 0 {
@@ -200,8 +200,16 @@ func priceDrafts(ctx context.Context, tx pgx.Tx, account string, sel Selection, 
 			}
 			l.price(v.currency)
 			v.total = v.total.Add(l.amount)
-			if id, ok := firsts[draftKey{l.origin.Start, v.currency, v.stream}]; ok && l.late {
+			origin := draftKey{l.origin.Start, v.currency, v.stream}
+			if id, ok := firsts[origin]; ok && l.late {
 				l.first = &id
+			}
+			if slices.ContainsFunc(again, l.origin.Start.Equal) { // later drafts may have lines of the cycle too
+				p.inputs, p.billed = l.charge.Add(l.before, l.added), l.billed.Add(l.amount)
+				priors[priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}] = p
+				if _, ok := firsts[origin]; !ok {
+					firsts[origin] = v.id
+				}
 			}
 		}
 	}

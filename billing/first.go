@@ -22,10 +22,10 @@ import (
 const measureOfFirst = `0::numeric`
 
 const selectFirst = `
-SELECT q.cycle, q.currency, q.stream, q.occurred_at, q.source, q.event_id, q.value
+SELECT q.cycle, q.target, q.currency, q.stream, q.occurred_at, q.source, q.event_id, q.value
 FROM (
-    SELECT b.cycle, e.currency, s.stream, e.occurred_at, e.source, e.event_id, ` + measureOfFirst + ` AS value,
-           row_number() OVER (PARTITION BY b.cycle, e.currency, s.stream
+    SELECT b.cycle, b.target, e.currency, s.stream, e.occurred_at, e.source, e.event_id, ` + measureOfFirst + ` AS value,
+           row_number() OVER (PARTITION BY b.cycle, b.target, e.currency, s.stream
                               ORDER BY e.occurred_at, e.source COLLATE "C", e.event_id COLLATE "C") AS n
     FROM `
 
@@ -39,6 +39,7 @@ WHERE q.n <= @free::bigint`
 const (
 	sqlFirstOnTime = selectFirst + fromEvents + ` WHERE ` + isOnTime + isOfCharge
 	sqlFirstLate   = selectFirst + fromEvents + ` WHERE ` + isLate + isOfCharge
+	sqlFirstOrders = selectFirst + fromOrdered + ` WHERE ` + isBilled + isOfCharge
 )
 
 // firstSQL puts the measure of a charge into a query about its first events.
@@ -57,7 +58,11 @@ func (s Selection) addArgs(args pgx.NamedArgs, c Charge) {
 
 // readFirst reads the first events of the lines that keep any. One query for each charge that does.
 func (w *window) readFirst(ctx context.Context, tx pgx.Tx, all []*draft) error {
-	lines := map[priorKey]*draftLine{}
+	type firstKey struct {
+		priorKey
+		target time.Time
+	}
+	lines := map[firstKey]*draftLine{}
 	type wanted struct {
 		charge Charge
 		cycles [2][]int // late ones, and those on time
@@ -68,14 +73,14 @@ func (w *window) readFirst(ctx context.Context, tx pgx.Tx, all []*draft) error {
 			if l.charge.FreeEvents == 0 {
 				continue
 			}
-			lines[priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}] = l
+			lines[firstKey{priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}, v.cycle.Start}] = l
 			i := slices.IndexFunc(w.cycles, func(cy Cycle) bool { return cy.Start.Equal(l.origin.Start) })
 			key := l.charge.definition()
 			if by[key] == nil {
 				by[key] = &wanted{charge: l.charge}
 			}
 			part := &by[key].cycles[0]
-			if i >= w.open {
+			if i >= w.open && w.orders == nil {
 				part = &by[key].cycles[1]
 			}
 			if !slices.Contains(*part, i+1) {
@@ -84,15 +89,18 @@ func (w *window) readFirst(ctx context.Context, tx pgx.Tx, all []*draft) error {
 		}
 	}
 	for _, want := range by {
-		for i, query := range []string{sqlFirstLate, sqlFirstOnTime} {
+		for i, query := range w.firstQueries() {
 			if len(want.cycles[i]) == 0 {
 				continue
 			}
 			args := w.args()
 			w.sel.addArgs(args, want.charge)
 			args["cycles"] = want.cycles[i]
-			err := readFirst(ctx, tx, w.sql(firstSQL(query, want.charge)), args, func(cycle int, currency, stream string, e FirstEvent) error {
-				l := lines[priorKey{w.cycles[cycle-1].Start, want.charge.Name, currency, stream}]
+			err := readFirst(ctx, tx, w.sql(firstSQL(query, want.charge)), args, func(cycle, target int, currency, stream string, e FirstEvent) error {
+				if w.orders == nil {
+					target = w.target(cycle-1) + 1
+				}
+				l := lines[firstKey{priorKey{w.cycles[cycle-1].Start, want.charge.Name, currency, stream}, w.cycles[target-1].Start}]
 				if l == nil {
 					return fmt.Errorf("an event of charge %q is on none of its lines: %w", want.charge.Name, ledger.ErrCorrupt)
 				}
@@ -110,13 +118,21 @@ func (w *window) readFirst(ctx context.Context, tx pgx.Tx, all []*draft) error {
 	return nil
 }
 
-func readFirst(ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, each func(cycle int, currency, stream string, e FirstEvent) error) error {
-	var cycle int
+// firstQueries are for late lines and those on time; for all of them in a window of orders.
+func (w *window) firstQueries() []string {
+	if w.orders != nil {
+		return []string{sqlFirstOrders}
+	}
+	return []string{sqlFirstLate, sqlFirstOnTime}
+}
+
+func readFirst(ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, each func(cycle, target int, currency, stream string, e FirstEvent) error) error {
+	var cycle, target int
 	var currency, stream string
 	var e FirstEvent
-	err := pg.ForEach(ctx, tx, []any{&cycle, &currency, &stream, &e.OccurredAt, &e.Source, &e.ID, &e.Value}, func() error {
+	err := pg.ForEach(ctx, tx, []any{&cycle, &target, &currency, &stream, &e.OccurredAt, &e.Source, &e.ID, &e.Value}, func() error {
 		e.OccurredAt = e.OccurredAt.UTC()
-		return each(cycle, currency, stream, e)
+		return each(cycle, target, currency, stream, e)
 	}, sql, args)
 	if err != nil {
 		return fmt.Errorf("read the first events: %w", err)
@@ -125,7 +141,7 @@ func readFirst(ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, e
 }
 
 const sqlFirstPinned = selectFirst + `billing.pins p` + ledger.EventAtP + `
-    CROSS JOIN LATERAL (SELECT 1 AS cycle) b
+    CROSS JOIN LATERAL (SELECT 1 AS cycle, 1 AS target) b
     CROSS JOIN LATERAL (SELECT '' AS stream) s
     CROSS JOIN LATERAL (SELECT ` + noMask + ` AS mask) f
     WHERE p.account = @account AND p.invoice_id = ANY(@invoices::uuid[]) AND p.origin_start = @origin` + isOfCharge
@@ -140,7 +156,7 @@ func (s Selection) FirstPinnedTx(ctx context.Context, tx pgx.Tx, c Charge, accou
 	s.addArgs(args, c)
 	mask := s.Mask(named(args))
 	var first []FirstEvent
-	err := readFirst(ctx, tx, strings.Replace(firstSQL(sqlFirstPinned, c), noMask, mask, 1), args, func(_ int, _, _ string, e FirstEvent) error {
+	err := readFirst(ctx, tx, strings.Replace(firstSQL(sqlFirstPinned, c), noMask, mask, 1), args, func(_, _ int, _, _ string, e FirstEvent) error {
 		first = append(first, e)
 		return nil
 	})

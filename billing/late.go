@@ -74,7 +74,11 @@ ON CONFLICT (account, position) DO NOTHING`
 func queueLate(out *writes, w *window, late []bunch, marks []int64, foundBy, run string, then func(noted int64) error) {
 	args := w.argsFor(late)
 	args["marks"], args["found_by"], args["run"] = marks, foundBy, run
-	out.exec(then, w.sql(sqlInsertLate), args)
+	sql := sqlInsertLate
+	if w.orders != nil {
+		sql = sqlInsertOrderedLate
+	}
+	out.exec(then, w.sql(sql), args)
 }
 
 // argsFor are the window's parameters with what is billed of some bunches.
@@ -108,18 +112,25 @@ FROM ` + fromEvents + joinSelected + `
 WHERE ` + isLate + `
   AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = e.account AND n.position = e.position)`
 
+func (w *window) countLate() string {
+	if w.orders != nil {
+		return w.sql(sqlCountOrderedLate)
+	}
+	return w.sql(sqlCountLate)
+}
+
 // LateCandidates counts the late events of an account as of a watermark that are billable, on no
 // invoice, and not assigned to a cycle yet. newest is the last position among them.
 func (b *Billing) LateCandidates(ctx context.Context, account string, at ledger.Watermark) (late, newest int64, err error) {
 	err = b.withLate(ctx, account, at, func(tx pgx.Tx, _ *view, w *window, found []bunch) error {
-		return tx.QueryRow(ctx, w.sql(sqlCountLate), w.argsFor(found)).Scan(&late, nil, &newest)
+		return tx.QueryRow(ctx, w.countLate(), w.argsFor(found)).Scan(&late, nil, &newest)
 	})
 	return late, newest, wrap(err, "late events of %q", account)
 }
 
 // Heal assigns the late events of an account, as of a watermark, to its next open cycle: the close of
 // that cycle will bill them, on lines that name the cycle where they belong. An event is late if its
-// position is above the watermark of the close of its cycle. run names the reconciliation that asks.
+// position is above the watermark of the close of its cycle, or that of what finalised its order is. run names the reconciliation that asks.
 // late is how many were found that nothing had assigned before, healed how many of those are assigned
 // now. A target that was noted stays: should the account be closed once more before the events count
 // as decided, the invoice that pins them tells the cycle that did bill them.
@@ -131,7 +142,7 @@ func (b *Billing) Heal(ctx context.Context, account string, at ledger.Watermark,
 			return err
 		}
 		var rows int64
-		if err := tx.QueryRow(ctx, w.sql(sqlCountLate), w.argsFor(found)).Scan(&late, &rows, nil); err != nil || rows == 0 {
+		if err := tx.QueryRow(ctx, w.countLate(), w.argsFor(found)).Scan(&late, &rows, nil); err != nil || rows == 0 {
 			return err
 		}
 		var out writes
@@ -162,14 +173,21 @@ func (b *Billing) withLate(ctx context.Context, account string, at ledger.Waterm
 		if err != nil {
 			return err
 		}
-		if v.closed.end.IsZero() || v.from.IsZero() || !v.from.Before(v.closed.end) {
+		if came := !v.from.IsZero() && v.from.Before(v.closed.end); v.closed.end.IsZero() || !came && !v.carries {
 			return nil
 		}
 		w := newWindow(v, at.Position, v.cal.Cycle(v.closed.end).End)
+		if err := w.settleOrders(ctx, tx, v.carries, nil); err != nil {
+			return err
+		}
 		if err := w.resolve(catalogue); err != nil {
 			return err
 		}
-		found, err := w.lateBunches(ctx, tx, nil)
+		find := w.lateBunches
+		if w.orders != nil {
+			find = w.lateOrderedBunches
+		}
+		found, err := find(ctx, tx, nil)
 		if err != nil {
 			return err
 		}

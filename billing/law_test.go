@@ -52,7 +52,15 @@ var laws = map[string]string{
 	"an event is on another cycle than its own without a record of why": `
 		SELECT count(*) FROM billing.pins p JOIN billing.invoices i ON i.id = p.invoice_id
 		WHERE p.origin_start <> i.cycle_start
-		  AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = p.account AND n.position = p.position AND n.origin_start = p.origin_start)`,
+		  AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = p.account AND n.position = p.position AND n.origin_start = p.origin_start)
+		  AND NOT EXISTS (
+			SELECT FROM ledger.events e JOIN billing.orders o ON o.account = e.account AND o.stream = e.stream
+			WHERE e.position = p.position AND o.finalised_at >= p.origin_start AND o.finalised_at < e.occurred_at)`,
+	"an event that waits is on an invoice": `
+		SELECT count(*) FROM billing.carried w WHERE w.settled IS NULL AND EXISTS (SELECT FROM billing.pins p WHERE p.account = w.account AND p.position = w.position)`,
+	"an event is on the invoice of a cycle before its own": `
+		SELECT count(*) FROM billing.pins p JOIN billing.invoices i ON i.id = p.invoice_id JOIN ledger.events e ON e.position = p.position
+		WHERE e.occurred_at >= i.cycle_end`,
 	"an event in its own cycle is recorded as late": `
 		SELECT count(*) FROM billing.pins p JOIN billing.invoices i ON i.id = p.invoice_id
 		JOIN billing.late_events n ON n.account = p.account AND n.position = p.position

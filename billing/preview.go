@@ -84,6 +84,11 @@ func (b *Billing) Preview(ctx context.Context, r PreviewRequest) (Preview, error
 	if err != nil {
 		return Preview{}, wrap(err, "preview of %q", r.Account)
 	}
+	if supposed, problems := parseTerms(r.Terms, b.zone); len(r.Terms) > 0 && len(problems) == 0 {
+		if err := b.indexFinalising(ctx, supposed.Finalising); err != nil {
+			return Preview{}, err
+		}
+	}
 	var p Preview
 	// One snapshot, so that what a close pins meanwhile is either open or billed, and not both.
 	err = pg.InTxWith(ctx, b.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -142,6 +147,9 @@ func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catal
 	if len(w.cycles) > 0 {
 		if w.from.Before(first) {
 			first = w.from
+		}
+		if err := w.settleOrders(ctx, tx, v.carries, nil); err != nil {
+			return err
 		}
 		r, err := b.rate(ctx, tx, catalogue, &w)
 		if err != nil {

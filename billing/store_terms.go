@@ -156,11 +156,15 @@ func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, e
 	if err != nil {
 		return Terms{}, wrap(err, "record terms")
 	}
-	if _, _, err := b.checkTerms(ctx, b.pool, catalogue, raw); err != nil {
+	checked, _, err := b.checkTerms(ctx, b.pool, catalogue, raw)
+	if err != nil {
 		return Terms{}, err
 	}
 	if by == "" {
 		return Terms{}, ledger.Invalid("by", "", "must say who records the terms")
+	}
+	if err := b.indexFinalising(ctx, checked.Finalising); err != nil {
+		return Terms{}, err
 	}
 	var recorded Terms
 	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {

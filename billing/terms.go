@@ -73,8 +73,22 @@ const (
 	GroupByStream GroupBy = "stream"
 )
 
+// BillOn is what decides in which cycle an event is billed.
+type BillOn string
+
+const (
+	// BillOnEvent bills each event in the cycle in which it occurred.
+	BillOnEvent BillOn = "event"
+	// BillOnOrder bills the events of a stream, which is an order, in the cycle
+	// in which the order is finalised; see order.go.
+	BillOnOrder BillOn = "order"
+)
+
 // Limits of terms.
 const (
+	// MaxFinalising is how many event types may finalise an order.
+	MaxFinalising = 16
+
 	// MaxTermsBytes is how large terms may be as JSON.
 	MaxTermsBytes = 64 << 10
 	// MaxCharges is how many charges terms may have.
@@ -152,6 +166,10 @@ type Terms struct {
 	// Grace is how long a cycle stays open after its end. At most MaxGrace.
 	Grace   time.Duration
 	GroupBy GroupBy
+	// BillOn is event or order, and Finalising are the event types that finalise
+	// an order: at least one with BillOnOrder, else none.
+	BillOn     BillOn
+	Finalising []string
 	// Charges are what is billed, in the order of an invoice's lines.
 	Charges []Charge
 
@@ -167,18 +185,19 @@ type Terms struct {
 
 // left says which fields terms of an account don't have themselves.
 type left struct {
-	cadence, anchor, zone, grace, groupBy, charges bool
+	cadence, anchor, zone, grace, groupBy, billOn, charges bool
 }
 
 // names are the fields, as in JSON. Who leaves out the cadence leaves out how
-// many of it.
+// many of it, and who leaves out bill_on what finalises orders.
 func (l left) names() []string {
 	var names []string
 	for _, f := range []struct {
 		name string
 		left bool
 	}{
-		{"cadence", l.cadence}, {"anchor", l.anchor}, {"zone", l.zone}, {"grace", l.grace}, {"group_by", l.groupBy}, {"charges", l.charges},
+		{"cadence", l.cadence}, {"anchor", l.anchor}, {"zone", l.zone}, {"grace", l.grace}, {"group_by", l.groupBy}, {"bill_on", l.billOn},
+		{"charges", l.charges},
 	} {
 		if f.left {
 			names = append(names, f.name)
@@ -225,6 +244,9 @@ func (t Terms) over(base Terms) Terms {
 	if l.groupBy {
 		t.GroupBy = base.GroupBy
 	}
+	if l.billOn {
+		t.BillOn, t.Finalising = base.BillOn, base.Finalising
+	}
 	if l.charges {
 		t.Charges = base.Charges
 	}
@@ -259,6 +281,7 @@ func DefaultTerms(ledgerZone *time.Location) Terms {
 		Zone:    ledgerZone,
 		Grace:   DefaultGrace,
 		GroupBy: GroupByAccount,
+		BillOn:  BillOnEvent,
 		Charges: []Charge{{Name: "amount", Measure: "amount", Model: ModelSum}},
 	}
 }
@@ -283,6 +306,8 @@ type termsJSON struct {
 	Zone          string       `json:"zone,omitempty"`
 	Grace         string       `json:"grace,omitempty"`
 	GroupBy       GroupBy      `json:"group_by,omitempty"`
+	BillOn        BillOn       `json:"bill_on,omitempty"` // absent of the default terms: event
+	Finalising    []string     `json:"finalising,omitempty"`
 	Charges       []chargeJSON `json:"charges,omitempty"`
 }
 
@@ -310,6 +335,9 @@ func (t Terms) JSON() []byte {
 	}
 	if !t.left.groupBy {
 		out.GroupBy = t.GroupBy
+	}
+	if !t.left.billOn && (t.BillOn == BillOnOrder || t.Account != "") {
+		out.BillOn, out.Finalising = t.BillOn, t.Finalising
 	}
 	if !t.left.charges {
 		out.Charges = make([]chargeJSON, len(t.Charges))

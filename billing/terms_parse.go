@@ -109,7 +109,7 @@ func shorten(value string) string {
 }
 
 func (p *termsParser) terms(root node, zone *time.Location) Terms {
-	f := p.fields("", root, "account", "effective_from", "start", "cadence", "every", "anchor", "zone", "grace", "group_by", "charges")
+	f := p.fields("", root, "account", "effective_from", "start", "cadence", "every", "anchor", "zone", "grace", "group_by", "bill_on", "finalising", "charges")
 	t := Terms{Grace: DefaultGrace, Zone: zone}
 	_, own := f.values["account"]
 	leaves := func(name string) bool {
@@ -118,7 +118,7 @@ func (p *termsParser) terms(root node, zone *time.Location) Terms {
 	}
 	t.left = left{
 		cadence: leaves("cadence"), anchor: leaves("anchor"), zone: leaves("zone"), grace: leaves("grace"),
-		groupBy: leaves("group_by"), charges: leaves("charges"),
+		groupBy: leaves("group_by"), billOn: leaves("bill_on"), charges: leaves("charges"),
 	}
 	if s, ok := f.text("account", ledger.MaxAccount); ok {
 		t.Account = s
@@ -129,6 +129,8 @@ func (p *termsParser) terms(root node, zone *time.Location) Terms {
 		p.refuse("every", every.shown(), "must be given beside cadence: the number alone says nothing")
 	}
 	t.GroupBy = GroupBy(f.choice("group_by", string(GroupByAccount), string(GroupByAccount), string(GroupByStream)))
+	t.BillOn = BillOn(f.choice("bill_on", string(BillOnEvent), string(BillOnEvent), string(BillOnOrder)))
+	t.Finalising = p.finalising(f, t)
 	t.Zone = p.zone(f, zone)
 	t.Anchor = p.anchor(f, t.Cadence)
 	if a, ok := p.local(f, "effective_from"); ok && t.Zone != nil {
@@ -154,6 +156,30 @@ func (p *termsParser) terms(root node, zone *time.Location) Terms {
 		}
 	}
 	return t
+}
+
+// finalising reads the event types that finalise an order.
+func (p *termsParser) finalising(f fields, t Terms) []string {
+	n, written := f.values["finalising"]
+	switch on, said := f.values["bill_on"]; {
+	case said && on.text != string(BillOnEvent) && on.text != string(BillOnOrder):
+		return nil // refused
+	case t.BillOn == BillOnOrder && !written:
+		p.refuse("finalising", "", "must be given: a list of the event types with which an order is final, beside bill_on order")
+		return nil
+	case t.BillOn != BillOnOrder && written:
+		p.refuse("finalising", n.shown(), "must be absent, or be given beside bill_on order")
+		return nil
+	case !written:
+		return nil
+	}
+	list, ok := f.list("finalising")
+	if ok && (len(list) == 0 || len(list) > MaxFinalising) {
+		p.refuse("finalising", "", "must have 1 to %d event types, not %d", MaxFinalising, len(list))
+	}
+	types := p.texts("finalising", list, 1, ledger.MaxType)
+	slices.Sort(types)
+	return types
 }
 
 // anchor reads the anchor of a cadence.

@@ -34,6 +34,27 @@ CREATE TABLE billing.progress (
 );
 GRANT SELECT, INSERT, UPDATE ON billing.progress TO deltaledger_app;
 
+-- The event types that terms name as finalising orders. What is recorded of them is derived as far as
+-- billing.accounts; a type is here before terms that name it are.
+CREATE TABLE billing.finalising_types (
+    type text NOT NULL COLLATE "C",
+    CONSTRAINT finalising_types_pkey PRIMARY KEY (type)
+);
+GRANT SELECT, INSERT ON billing.finalising_types TO deltaledger_app;
+
+-- Derived from the events of those types: what may finalise the order that a stream is. Whichever account
+-- the event is of, it finalises the order for all accounts that have events in the stream.
+CREATE TABLE billing.finalisations (
+    source      text        NOT NULL COLLATE "C",
+    stream      text        NOT NULL COLLATE "C",
+    position    bigint      NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    type        text        NOT NULL COLLATE "C",
+    CONSTRAINT finalisations_pkey PRIMARY KEY (source, stream, position)
+);
+CREATE INDEX finalisations_position ON billing.finalisations (position);
+GRANT SELECT, INSERT ON billing.finalisations TO deltaledger_app;
+
 -- A close run: one watermark and one instant for all its accounts (account null) or for one.
 CREATE TABLE billing.close_runs (
     n         bigint      GENERATED ALWAYS AS IDENTITY,
@@ -100,6 +121,40 @@ CREATE TABLE billing.closes (
     CONSTRAINT closes_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
 );
 SELECT ledger.protect('billing.closes');
+
+-- When an order was final for an account, as the first close found it that billed anything of the order: what
+-- comes later belongs to the cycle of that instant, whatever else may finalise the order.
+CREATE TABLE billing.orders (
+    account      text        NOT NULL COLLATE "C",
+    source       text        NOT NULL COLLATE "C",
+    stream       text        NOT NULL COLLATE "C",
+    since        timestamptz NOT NULL, -- from when on the account's terms, without a break, bill by order; 0001-01-01 for always
+    finalised_at timestamptz NOT NULL, -- occurred_at of the event that finalised it, or the end of billing by order
+    position     bigint,               -- of that event; null: billing by order ended with the order open
+    run          bigint      NOT NULL,
+    CONSTRAINT orders_pkey PRIMARY KEY (account, source, stream, since),
+    CONSTRAINT orders_finalised CHECK (finalised_at >= since),
+    CONSTRAINT orders_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
+);
+SELECT ledger.protect('billing.orders');
+
+-- The events of open orders that a close has passed: they wait for the cycle in which their order is final.
+-- A row is taken away one close after that in which its order was.
+CREATE TABLE billing.carried (
+    account     text        NOT NULL COLLATE "C",
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    source      text        NOT NULL COLLATE "C",
+    stream      text        NOT NULL COLLATE "C",
+    since       timestamptz NOT NULL, -- as in billing.orders
+    settled     bigint,               -- the run that found the order to be final
+    CONSTRAINT carried_pkey PRIMARY KEY (account, position)
+);
+CREATE INDEX carried_open ON billing.carried (account, source, stream) WHERE settled IS NULL;
+CREATE INDEX carried_stream ON billing.carried (source, stream) WHERE settled IS NULL;
+CREATE INDEX carried_settled ON billing.carried (account) WHERE settled IS NOT NULL;
+GRANT SELECT, INSERT, UPDATE, DELETE ON billing.carried TO deltaledger_app;
 
 CREATE TABLE billing.invoices (
     account     text        NOT NULL COLLATE "C",
@@ -387,13 +442,14 @@ CREATE TABLE billing.late_events (
     recorded_at      timestamptz NOT NULL,
     origin_start     timestamptz NOT NULL,
     origin_end       timestamptz NOT NULL,
-    closed_watermark bigint      NOT NULL, -- of the close of that cycle; the event's position is above it
+    closed_watermark bigint      NOT NULL, -- of the close of that cycle; the event's position is above it, or that of what finalised its order
     target_start     timestamptz NOT NULL, -- the next open cycle
     found_by         text        NOT NULL,
     run              text        NOT NULL, -- reconcile.runs.id, or billing.close_runs.n
+    finalised_by     bigint,               -- of an event that was billed with its order: the position of what finalised that
     noted_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT late_events_pkey PRIMARY KEY (account, position),
-    CONSTRAINT late_events_is_late CHECK (position > closed_watermark AND target_start >= origin_end),
+    CONSTRAINT late_events_is_late CHECK ((position > closed_watermark OR finalised_by IS NOT NULL) AND target_start >= origin_end),
     CONSTRAINT late_events_found_by CHECK (found_by IN ('reconcile', 'close'))
 );
 SELECT ledger.protect('billing.late_events');

@@ -37,6 +37,15 @@ TABLE billing.approvals
     approved_by text NOT NULL
     "position" bigint NOT NULL
     approved_at timestamp with time zone NOT NULL;
+TABLE billing.carried
+    account text COLLATE "C" NOT NULL
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL
+    occurred_at timestamp with time zone NOT NULL
+    source text COLLATE "C" NOT NULL
+    stream text COLLATE "C" NOT NULL
+    since timestamp with time zone NOT NULL
+    settled bigint;
 TABLE billing.close_failures
     run bigint NOT NULL
     account text COLLATE "C" NOT NULL
@@ -97,6 +106,14 @@ TABLE billing.cycles
     terms bigint NOT NULL
     base bigint NOT NULL
     run bigint NOT NULL;
+TABLE billing.finalisations
+    source text COLLATE "C" NOT NULL
+    stream text COLLATE "C" NOT NULL
+    "position" bigint NOT NULL
+    occurred_at timestamp with time zone NOT NULL
+    type text COLLATE "C" NOT NULL;
+TABLE billing.finalising_types
+    type text COLLATE "C" NOT NULL;
 TABLE billing.invoice_ids
     account text COLLATE "C" NOT NULL
     id uuid NOT NULL;
@@ -157,6 +174,7 @@ TABLE billing.late_events
     target_start timestamp with time zone NOT NULL
     found_by text NOT NULL
     run text NOT NULL
+    finalised_by bigint
     noted_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
 TABLE billing.number_formats
     kind text COLLATE "C" NOT NULL
@@ -164,6 +182,14 @@ TABLE billing.number_formats
     recorded_by text NOT NULL
     "position" bigint NOT NULL
     recorded_at timestamp with time zone NOT NULL;
+TABLE billing.orders
+    account text COLLATE "C" NOT NULL
+    source text COLLATE "C" NOT NULL
+    stream text COLLATE "C" NOT NULL
+    since timestamp with time zone NOT NULL
+    finalised_at timestamp with time zone NOT NULL
+    "position" bigint
+    run bigint NOT NULL;
 TABLE billing.parkings
     account text COLLATE "C" NOT NULL
     run bigint NOT NULL
@@ -575,6 +601,7 @@ CONSTRAINT accounts_pkey ON billing.accounts: PRIMARY KEY (account);
 CONSTRAINT approvals_pkey ON billing.approvals: PRIMARY KEY (account, invoice_id);
 CONSTRAINT approvals_position ON billing.approvals: UNIQUE ("position");
 CONSTRAINT approvals_review ON billing.approvals: FOREIGN KEY (account, invoice_id) REFERENCES billing.reviews(account, invoice_id);
+CONSTRAINT carried_pkey ON billing.carried: PRIMARY KEY (account, "position");
 CONSTRAINT close_failures_pkey ON billing.close_failures: PRIMARY KEY (run, account);
 CONSTRAINT close_failures_run ON billing.close_failures: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT close_run_ends_pkey ON billing.close_run_ends: PRIMARY KEY (run);
@@ -602,6 +629,8 @@ CONSTRAINT credit_notes_total ON billing.credit_notes: CHECK (((total > '-100000
 CONSTRAINT cycles_pkey ON billing.cycles: PRIMARY KEY (account, starts_at);
 CONSTRAINT cycles_run ON billing.cycles: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT cycles_span ON billing.cycles: CHECK ((starts_at < ends_at));
+CONSTRAINT finalisations_pkey ON billing.finalisations: PRIMARY KEY (source, stream, "position");
+CONSTRAINT finalising_types_pkey ON billing.finalising_types: PRIMARY KEY (type);
 CONSTRAINT invoice_ids_invoice ON billing.invoice_ids: FOREIGN KEY (account, id) REFERENCES billing.invoices(account, id) DEFERRABLE INITIALLY DEFERRED;
 CONSTRAINT invoice_ids_pkey ON billing.invoice_ids: PRIMARY KEY (account, id);
 CONSTRAINT invoice_lines_amount ON billing.invoice_lines: CHECK (((amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
@@ -623,10 +652,13 @@ CONSTRAINT invoices_rebills ON billing.invoices: FOREIGN KEY (account, rebills) 
 CONSTRAINT invoices_run ON billing.invoices: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT invoices_total ON billing.invoices: CHECK (((total > '-100000000000000000000000000000000000000'::numeric) AND (total < '100000000000000000000000000000000000000'::numeric)));
 CONSTRAINT late_events_found_by ON billing.late_events: CHECK ((found_by = ANY (ARRAY['reconcile'::text, 'close'::text])));
-CONSTRAINT late_events_is_late ON billing.late_events: CHECK ((("position" > closed_watermark) AND (target_start >= origin_end)));
+CONSTRAINT late_events_is_late ON billing.late_events: CHECK (((("position" > closed_watermark) OR (finalised_by IS NOT NULL)) AND (target_start >= origin_end)));
 CONSTRAINT late_events_pkey ON billing.late_events: PRIMARY KEY (account, "position");
 CONSTRAINT number_formats_kind ON billing.number_formats: CHECK ((kind = ANY (ARRAY['invoice'::text, 'credit-note'::text])));
 CONSTRAINT number_formats_pkey ON billing.number_formats: PRIMARY KEY ("position");
+CONSTRAINT orders_finalised ON billing.orders: CHECK ((finalised_at >= since));
+CONSTRAINT orders_pkey ON billing.orders: PRIMARY KEY (account, source, stream, since);
+CONSTRAINT orders_run ON billing.orders: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT parkings_pkey ON billing.parkings: PRIMARY KEY (account, run);
 CONSTRAINT parkings_position ON billing.parkings: UNIQUE ("position");
 CONSTRAINT parkings_run ON billing.parkings: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
@@ -777,8 +809,12 @@ CREATE INDEX events_account ON ONLY archive.events USING btree (account, occurre
 CREATE INDEX events_caused_by ON ONLY archive.events USING btree (caused_by) WHERE (caused_by IS NOT NULL);
 CREATE INDEX events_occurred_at ON ONLY archive.events USING brin (occurred_at timestamptz_minmax_multi_ops);
 CREATE INDEX events_unnumbered ON ONLY archive.events USING btree (source, stream) WHERE (seqn IS NULL);
+CREATE INDEX carried_open ON billing.carried USING btree (account, source, stream) WHERE (settled IS NULL);
+CREATE INDEX carried_settled ON billing.carried USING btree (account) WHERE (settled IS NOT NULL);
+CREATE INDEX carried_stream ON billing.carried USING btree (source, stream) WHERE (settled IS NULL);
 CREATE INDEX close_failures_account ON billing.close_failures USING btree (account);
 CREATE INDEX credit_note_lines_by_line ON billing.credit_note_lines USING btree (account, invoice_id, line);
+CREATE INDEX finalisations_position ON billing.finalisations USING btree ("position");
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines USING btree (account, origin_start);
 CREATE INDEX terms_account ON billing.terms USING btree (account, n);
 CREATE INDEX exports_by_month ON export.exports USING btree (month, n);
@@ -838,6 +874,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.late_events FOR EAC
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.late_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.number_formats FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.number_formats FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.orders FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.orders FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.parkings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.parkings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.payments FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -1474,6 +1512,7 @@ GRANT USAGE ON SCHEMA reconcile TO deltaledger_app;
 GRANT SELECT ON archive.events TO deltaledger_app;
 GRANT DELETE, INSERT, SELECT, UPDATE ON billing.accounts TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.approvals TO deltaledger_app;
+GRANT DELETE, INSERT, SELECT, UPDATE ON billing.carried TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_failures TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_run_ends TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_runs TO deltaledger_app;
@@ -1486,6 +1525,8 @@ GRANT INSERT, SELECT ON billing.credit_notes TO deltaledger_app;
 GRANT SELECT ON billing.credit_notes_v1 TO deltaledger_app;
 GRANT SELECT ON billing.credit_notes_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.cycles TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.finalisations TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.finalising_types TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoice_ids TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoice_lines TO deltaledger_app;
 GRANT SELECT ON billing.invoice_lines_v1 TO deltaledger_app;
@@ -1497,6 +1538,7 @@ GRANT SELECT ON billing.invoices_v1 TO deltaledger_app;
 GRANT SELECT ON billing.invoices_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.late_events TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.number_formats TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.orders TO deltaledger_app;
 GRANT SELECT ON billing.parked TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.parkings TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.payments TO deltaledger_app;
