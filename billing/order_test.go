@@ -16,9 +16,9 @@ func (f *fixture) ofOrder(account, order, typ, at, amount string) ledger.Event {
 
 const byOrder = `{"bill_on":"order","finalising":["order.completed"],"charges":[{"name":"all","measure":"amount","model":"sum"}]}`
 
-// bills is what the invoices of an account come to, oldest first, as cycle, total and for each line the
+// onInvoices is what the invoices of an account come to, oldest first, as cycle, total and for each line the
 // cycle that it is for with its amount.
-func (f *fixture) bills(account string) []string {
+func (f *fixture) onInvoices(account string) []string {
 	f.Helper()
 	var all []string
 	for _, v := range f.invoices(account) {
@@ -36,7 +36,7 @@ func (f *fixture) bills(account string) []string {
 
 func (f *fixture) wantBilled(account string, want ...string) {
 	f.Helper()
-	got := f.bills(account)
+	got := f.onInvoices(account)
 	if len(got) != len(want) {
 		f.Errorf("%s was billed %q, want %q", account, got, want)
 		return
