@@ -212,6 +212,7 @@ func (s *server) routes() {
 	route(s, "POST /v1/invoices/{id}/credit-notes", creditDoc(), s.credit)
 	route(s, "GET /v1/credit-notes", listCreditNotesDoc(), s.listCreditNotes)
 	route(s, "GET /v1/credit-notes/{id}", getCreditNoteDoc(), s.getCreditNote)
+	route(s, "POST /v1/credit-notes/{id}/cancel", cancelCreditNoteDoc(), s.cancelCreditNote)
 	route(s, "GET /v1/numbers", listNumbersDoc(), s.listNumbers)
 	route(s, "POST /v1/numbers", setNumbersDoc(), s.setNumbers)
 	route(s, "GET /v1/parkings", listParkingsDoc(), s.listParkings)

@@ -96,3 +96,33 @@ func (s *server) getCreditNote(ctx context.Context, in *getCreditNoteIn) (*credi
 func getCreditNoteDoc() doc {
 	return doc{id: "get-credit-note", tag: tagBill, summary: "Get a credit note", text: "With its lines. Its total is the sum of their amounts.", fails: []kind{notFound}}
 }
+
+type cancelCreditNoteIn struct {
+	ID   string `path:"id" example:"CN-000001" doc:"The id of the credit note, or its number"`
+	Body struct {
+		Reason    string `json:"reason" minLength:"1" maxLength:"1024" example:"for another customer" doc:"Stands on the document"`
+		Reference string `json:"reference" required:"false" maxLength:"1024" example:"case-78" doc:"Your own"`
+		By        string `json:"by" minLength:"1" maxLength:"1024" example:"jane.doe" doc:"Who makes it"`
+	}
+}
+
+func (s *server) cancelCreditNote(ctx context.Context, in *cancelCreditNoteIn) (*creditNoteOut, error) {
+	if _, err := s.getCreditNote(ctx, &getCreditNoteIn{in.ID}); err != nil {
+		return nil, err
+	}
+	n, err := s.billing.CancelCreditNote(ctx, billing.CancelCreditNoteRequest{CreditNote: in.ID, Reason: in.Body.Reason, Reference: in.Body.Reference, By: in.Body.By})
+	if err != nil {
+		return nil, err
+	}
+	return &creditNoteOut{n}, nil
+}
+
+func cancelCreditNoteDoc() doc {
+	return doc{
+		id: "cancel-credit-note", tag: tagBill, summary: "Cancel a credit note by another one",
+		text: "A further credit note, with a number of its own, that names the one that was wrong and has all of its lines with the other sign. Both stay as they are, and the invoice is due again as if neither were there. " +
+			"The same again has the same answer. One that is cancelled already, or cancels another itself, is a conflict.",
+		fails:   []kind{notFound, conflicting, tooLarge, unsupported},
+		example: example(`{"reason":"for another customer","by":"jane.doe"}`),
+	}
+}

@@ -29,29 +29,31 @@ type CreditLine struct {
 	Amount string // a plain decimal with the sign of the line; empty: all that is left
 }
 
-// CreditNote is a document that takes back what lines of an issued invoice bill. Times are UTC.
+// CreditNote is a document that takes back what lines of an issued invoice bill, or another credit note. Times are UTC.
 type CreditNote struct {
-	ID        uuid.UUID        `json:"id"`
-	Number    string           `json:"number,omitempty"` // empty: not issued yet
-	Account   string           `json:"account"`
-	Invoice   uuid.UUID        `json:"invoice"`
-	Corrects  string           `json:"corrects"` // number of the invoice
-	Currency  string           `json:"currency"`
-	Total     Money            `json:"total"` // the sum of its lines
-	Reason    string           `json:"reason"`
-	Reference string           `json:"reference,omitempty"`
-	By        string           `json:"by"`
-	Position  int64            `json:"position"`
-	CreatedAt time.Time        `json:"created_at"`
-	IssuedAt  *time.Time       `json:"issued_at,omitempty"`
-	Lines     []CreditNoteLine `json:"lines"`
+	ID          uuid.UUID        `json:"id"`
+	Number      string           `json:"number,omitempty"` // empty: not issued yet
+	Account     string           `json:"account"`
+	Invoice     uuid.UUID        `json:"invoice"`
+	Corrects    string           `json:"corrects"`               // number of the invoice
+	Cancels     *uuid.UUID       `json:"cancels,omitempty"`      // the credit note that this one takes back
+	CancelledBy *uuid.UUID       `json:"cancelled_by,omitempty"` // the credit note that takes this one back
+	Currency    string           `json:"currency"`
+	Total       Money            `json:"total"` // the sum of its lines
+	Reason      string           `json:"reason"`
+	Reference   string           `json:"reference,omitempty"`
+	By          string           `json:"by"`
+	Position    int64            `json:"position"`
+	CreatedAt   time.Time        `json:"created_at"`
+	IssuedAt    *time.Time       `json:"issued_at,omitempty"`
+	Lines       []CreditNoteLine `json:"lines"`
 }
 
 // CreditNoteLine is what a credit note takes back of one line of its invoice.
 type CreditNoteLine struct {
 	Line   int    `json:"line"` // of the invoice
 	Charge string `json:"charge"`
-	Amount Money  `json:"amount"`
+	Amount Money  `json:"amount"` // with the sign of that line, but in a note that cancels another
 }
 
 // name is the number of the note, or its id while it has none.
@@ -135,7 +137,7 @@ func (b *Billing) creditTx(ctx context.Context, tx pgx.Tx, v Invoice, r CreditNo
 	if err != nil {
 		return uuid.Nil, err
 	}
-	return b.insertCreditNote(ctx, tx, v, r, lines)
+	return b.insertCreditNote(ctx, tx, v, r, lines, nil)
 }
 
 // takesBack are the lines of the note, each held against what is left of the invoice's.
@@ -182,7 +184,7 @@ func (l Line) left() Money { return Money{l.Amount.Amount.Sub(l.Credited.Amount)
 // sameAs refuses a request that differs from the note that is there under its reference. A line without an
 // amount means whatever was left then.
 func (r CreditNoteRequest) sameAs(n CreditNote) error {
-	same := r.Reason == n.Reason && (len(r.Lines) == 0 || len(r.Lines) == len(n.Lines))
+	same := n.Cancels == nil && r.Reason == n.Reason && (len(r.Lines) == 0 || len(r.Lines) == len(n.Lines))
 	for _, asked := range r.Lines {
 		at := slices.IndexFunc(n.Lines, func(l CreditNoteLine) bool { return l.Line == asked.Line })
 		if same = same && at >= 0; !same {
@@ -206,8 +208,8 @@ FROM unnest($4::int[], $5::text[]) AS u (line, amount)`
 
 // Last, because it draws a position. The total is what the database finds on the lines.
 const sqlInsertCreditNote = `
-INSERT INTO billing.credit_notes (account, id, invoice_id, reference, currency, total, reason, created_by, position, created_at)
-SELECT $1, $2, $3, NULLIF($4, ''), $5, l.total, $6, $7, d.positions[1], d.recorded_at
+INSERT INTO billing.credit_notes (account, id, invoice_id, reference, currency, total, reason, created_by, position, created_at, cancels)
+SELECT $1, $2, $3, NULLIF($4, ''), $5, l.total, $6, $7, d.positions[1], d.recorded_at, $8
 FROM (
     SELECT sum(k.amount) AS total FROM billing.credit_note_lines k WHERE k.account = $1 AND k.credit_note_id = $2
     OFFSET 0
@@ -215,7 +217,7 @@ FROM (
 CROSS JOIN ledger.draw(1) d
 RETURNING total`
 
-func (b *Billing) insertCreditNote(ctx context.Context, tx pgx.Tx, v Invoice, r CreditNoteRequest, lines []CreditNoteLine) (uuid.UUID, error) {
+func (b *Billing) insertCreditNote(ctx context.Context, tx pgx.Tx, v Invoice, r CreditNoteRequest, lines []CreditNoteLine, cancels *uuid.UUID) (uuid.UUID, error) {
 	id, want := b.newID(), decimal.Zero
 	numbers, amounts := make([]int, len(lines)), make([]string, len(lines))
 	for i, l := range lines {
@@ -229,16 +231,17 @@ func (b *Billing) insertCreditNote(ctx context.Context, tx pgx.Tx, v Invoice, r 
 			err = fmt.Errorf("the lines of the credit note add up to %s, not %s: %w", total, want, ledger.ErrCorrupt)
 		}
 		return err
-	}, sqlInsertCreditNote, v.Account, id, v.ID, r.Reference, v.Currency, r.Reason, r.By)
+	}, sqlInsertCreditNote, v.Account, id, v.ID, r.Reference, v.Currency, r.Reason, r.By, cancels)
 	return id, out.send(ctx, tx)
 }
 
 const selectCreditNote = `
 SELECT c.id, COALESCE(n.printed, ''), c.account, c.invoice_id, k.printed, c.currency, c.total, c.reason, COALESCE(c.reference, ''), c.created_by,
-       c.position, c.created_at, n.issued_at, l.lines, l.charges, l.amounts
+       c.position, c.created_at, n.issued_at, c.cancels, x.id, l.lines, l.charges, l.amounts
 FROM billing.credit_notes c
 JOIN billing.invoice_numbers k ON k.account = c.account AND k.invoice_id = c.invoice_id
 LEFT JOIN billing.credit_note_numbers n ON n.account = c.account AND n.credit_note_id = c.id
+LEFT JOIN billing.credit_notes x ON x.account = c.account AND x.cancels = c.id
 CROSS JOIN LATERAL (
     SELECT array_agg(l.line ORDER BY l.line) AS lines, array_agg(i.charge ORDER BY l.line) AS charges, array_agg(l.amount::text ORDER BY l.line) AS amounts
     FROM billing.credit_note_lines l
@@ -251,7 +254,7 @@ func scanCreditNote(row pgx.CollectableRow) (CreditNote, error) {
 	var lines []int
 	var charges, amounts []string
 	err := row.Scan(&n.ID, &n.Number, &n.Account, &n.Invoice, &n.Corrects, &n.Currency, &n.Total.Amount, &n.Reason, &n.Reference, &n.By,
-		&n.Position, &n.CreatedAt, &n.IssuedAt, &lines, &charges, &amounts)
+		&n.Position, &n.CreatedAt, &n.IssuedAt, &n.Cancels, &n.CancelledBy, &lines, &charges, &amounts)
 	if err != nil {
 		return n, err
 	}

@@ -41,7 +41,10 @@ var laws = map[string]string{
 	"credit notes take back more than a line bills": `
 		SELECT count(*) FROM billing.invoice_lines l
 		JOIN (SELECT account, invoice_id, line, sum(amount) AS amount FROM billing.credit_note_lines GROUP BY 1, 2, 3) c USING (account, invoice_id, line)
-		WHERE sign(c.amount) <> sign(l.amount) OR abs(c.amount) > abs(l.amount)`,
+		WHERE sign(c.amount) = -sign(l.amount) AND c.amount <> 0 OR abs(c.amount) > abs(l.amount)`,
+	"a credit note that is cancelled takes something back": `
+		SELECT count(*) FROM billing.credit_notes c JOIN billing.credit_notes x ON x.account = c.account AND x.cancels = c.id
+		WHERE x.total <> -c.total OR x.cancels IS NULL OR c.cancels IS NOT NULL OR x.position < c.position`,
 	"an invoice that waits for a person was issued": `
 		SELECT count(*) FROM billing.invoices_v1 i
 		WHERE i.review IS NOT NULL AND i.printed IS NOT NULL AND NOT EXISTS (SELECT FROM billing.approvals a WHERE a.invoice_id = i.id)`,

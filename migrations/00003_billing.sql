@@ -353,7 +353,7 @@ CREATE TABLE billing.payments (
 SELECT ledger.protect('billing.payments');
 
 -- A document that corrects an issued invoice: it takes back what lines of it bill. It changes no event and
--- no pin.
+-- no pin. One that was wrong itself is taken back by another one, whose lines have the other sign.
 CREATE TABLE billing.credit_notes (
     account    text        NOT NULL COLLATE "C",
     id         uuid        NOT NULL,
@@ -365,11 +365,15 @@ CREATE TABLE billing.credit_notes (
     created_by text        NOT NULL,
     position   bigint      NOT NULL,
     created_at timestamptz NOT NULL,
+    cancels    uuid,                     -- the credit note of the same invoice that this one takes back
     CONSTRAINT credit_notes_pkey PRIMARY KEY (account, id),
     CONSTRAINT credit_notes_id UNIQUE (id),
     CONSTRAINT credit_notes_position UNIQUE (position),
     CONSTRAINT credit_notes_of_invoice UNIQUE (account, invoice_id, id),
     CONSTRAINT credit_notes_reference UNIQUE (account, invoice_id, reference),
+    CONSTRAINT credit_notes_cancelled_once UNIQUE (account, cancels),
+    CONSTRAINT credit_notes_cancels_another CHECK (cancels <> id),
+    CONSTRAINT credit_notes_cancels FOREIGN KEY (account, invoice_id, cancels) REFERENCES billing.credit_notes (account, invoice_id, id),
     CONSTRAINT credit_notes_total CHECK (total > -1e38 AND total < 1e38),
     CONSTRAINT credit_notes_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers (account, invoice_id)
 );
@@ -381,7 +385,7 @@ CREATE TABLE billing.credit_note_lines (
     credit_note_id uuid    NOT NULL,
     invoice_id     uuid    NOT NULL,
     line           integer NOT NULL, -- of the invoice
-    amount         numeric NOT NULL, -- taken back; with the sign of the line
+    amount         numeric NOT NULL, -- taken back; with the sign of the line, but in a note that cancels another
     CONSTRAINT credit_note_lines_pkey PRIMARY KEY (account, credit_note_id, line),
     CONSTRAINT credit_note_lines_amount CHECK (amount <> 0),
     CONSTRAINT credit_note_lines_line FOREIGN KEY (account, invoice_id, line) REFERENCES billing.invoice_lines (account, invoice_id, line),
@@ -498,7 +502,7 @@ CREATE VIEW billing.payments_v1 AS
     FROM billing.payments;
 CREATE VIEW billing.credit_notes_v1 AS
     SELECT c.account, c.id, n.series, n.number, n.printed, c.invoice_id, c.reference, c.currency, c.total, c.reason, c.created_by, c.position,
-           c.created_at, n.issued_at
+           c.created_at, n.issued_at, c.cancels
     FROM billing.credit_notes c
     LEFT JOIN billing.credit_note_numbers n ON n.account = c.account AND n.credit_note_id = c.id;
 CREATE VIEW billing.credit_note_lines_v1 AS

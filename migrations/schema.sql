@@ -98,7 +98,8 @@ TABLE billing.credit_notes
     reason text NOT NULL
     created_by text NOT NULL
     "position" bigint NOT NULL
-    created_at timestamp with time zone NOT NULL;
+    created_at timestamp with time zone NOT NULL
+    cancels uuid;
 TABLE billing.cycles
     account text COLLATE "C" NOT NULL
     starts_at timestamp with time zone NOT NULL
@@ -619,6 +620,9 @@ CONSTRAINT credit_note_numbers_number ON billing.credit_note_numbers: CHECK ((nu
 CONSTRAINT credit_note_numbers_pkey ON billing.credit_note_numbers: PRIMARY KEY (series, number);
 CONSTRAINT credit_note_numbers_position ON billing.credit_note_numbers: UNIQUE ("position");
 CONSTRAINT credit_note_numbers_printed ON billing.credit_note_numbers: UNIQUE (printed);
+CONSTRAINT credit_notes_cancelled_once ON billing.credit_notes: UNIQUE (account, cancels);
+CONSTRAINT credit_notes_cancels ON billing.credit_notes: FOREIGN KEY (account, invoice_id, cancels) REFERENCES billing.credit_notes(account, invoice_id, id);
+CONSTRAINT credit_notes_cancels_another ON billing.credit_notes: CHECK ((cancels <> id));
 CONSTRAINT credit_notes_id ON billing.credit_notes: UNIQUE (id);
 CONSTRAINT credit_notes_invoice ON billing.credit_notes: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers(account, invoice_id);
 CONSTRAINT credit_notes_of_invoice ON billing.credit_notes: UNIQUE (account, invoice_id, id);
@@ -956,7 +960,7 @@ CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile
 -- Views: columns
 
 VIEW billing.credit_note_lines_v1 (account text, credit_note_id uuid, invoice_id uuid, line integer, amount numeric);
-VIEW billing.credit_notes_v1 (account text, id uuid, series text, number bigint, printed text, invoice_id uuid, reference text, currency text, total numeric, reason text, created_by text, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone);
+VIEW billing.credit_notes_v1 (account text, id uuid, series text, number bigint, printed text, invoice_id uuid, reference text, currency text, total numeric, reason text, created_by text, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone, cancels uuid);
 VIEW billing.invoice_lines_v1 (account text, invoice_id uuid, line integer, charge text, origin_start timestamp with time zone, origin_end timestamp with time zone, late boolean, origin_invoice uuid, events bigint, added numeric, exact numeric, amount numeric);
 VIEW billing.invoice_states (account text, invoice_id uuid, status text, credited numeric, paid numeric, open numeric, sent_at timestamp with time zone);
 VIEW billing.invoices_v1 (account text, id uuid, series text, number bigint, printed text, cycle_start timestamp with time zone, cycle_end timestamp with time zone, currency text, stream text, total numeric, credited numeric, paid numeric, open numeric, status text, events bigint, rebills uuid, voided text, review text, watermark bigint, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone, sent_at timestamp with time zone);

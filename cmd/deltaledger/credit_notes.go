@@ -10,6 +10,8 @@ import (
 type creditNotesCmd struct {
 	List creditNotesListCmd `cmd:"" help:"List credit notes, newest first."`
 	Show creditNotesShowCmd `cmd:"" help:"Show a credit note with its lines."`
+
+	Cancel creditNotesCancelCmd `cmd:"" help:"Take back a credit note that was wrong, by another one."`
 }
 
 type creditNotesListCmd struct {
@@ -27,7 +29,7 @@ func (c *creditNotesListCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		t := table{columns: []column{
-			text("number"), text("id"), text("account"), text("invoice"), number("total"), text("currency"), text("reason"), text("reference"), text("by"),
+			text("number"), text("id"), text("account"), text("invoice"), text("cancels"), number("total"), text("currency"), text("reason"), text("reference"), text("by"),
 			text("issued_at"), number("position"),
 		}}
 		for _, n := range all {
@@ -35,7 +37,7 @@ func (c *creditNotesListCmd) Run(ctx context.Context, s *session) error {
 			if n.IssuedAt != nil {
 				issued = stamp(*n.IssuedAt)
 			}
-			t.add(n.Number, n.ID.String(), n.Account, n.Corrects, n.Total.String(), n.Currency, n.Reason, n.Reference, n.By, issued, fmt.Sprint(n.Position))
+			t.add(n.Number, n.ID.String(), n.Account, n.Corrects, or(n.Cancels), n.Total.String(), n.Currency, n.Reason, n.Reference, n.By, issued, fmt.Sprint(n.Position))
 		}
 		t.note = plural(len(all), "credit note")
 		return s.show(orNone(all), t)
@@ -62,8 +64,45 @@ func noteLines(n billing.CreditNote) table {
 	for _, l := range n.Lines {
 		t.add(noteName(n), n.Corrects, fmt.Sprint(l.Line), l.Charge, l.Amount.String(), n.Currency)
 	}
-	t.note = fmt.Sprintf("%s for %s corrects %s: %s %s, %s (%s)", noteName(n), printable(n.Account), n.Corrects, n.Total, n.Currency, printable(n.Reason), printable(n.By))
+	t.note = notePurpose(n) + fmt.Sprintf(": %s %s, %s (%s)", n.Total, n.Currency, printable(n.Reason), printable(n.By))
 	return t
+}
+
+// notePurpose says what a credit note is for.
+func notePurpose(n billing.CreditNote) string {
+	text := fmt.Sprintf("%s for %s corrects %s", noteName(n), printable(n.Account), n.Corrects)
+	if n.Cancels != nil {
+		text += fmt.Sprintf(", cancels %s", n.Cancels)
+	}
+	if n.CancelledBy != nil {
+		text += fmt.Sprintf(", is cancelled by %s", n.CancelledBy)
+	}
+	return text
+}
+
+type creditNotesCancelCmd struct {
+	ID        string `arg:"" name:"id" help:"ID or number of the credit note."`
+	Reason    string `required:"" placeholder:"TEXT" help:"Stands on the document."`
+	Reference string `placeholder:"REF" help:"Your own reference."`
+	By        string `placeholder:"NAME" help:"Who makes it; without it the user of the system."`
+}
+
+// Help is shown below the command's flags.
+func (creditNotesCancelCmd) Help() string {
+	return `Makes a further credit note that names the wrong one and has all of its lines with the other sign. Both stay, and the invoice is due again as if neither were there.
+
+  deltaledger credit-notes cancel CN-000001 --reason "for another customer"`
+}
+
+// Run makes the credit note that cancels one.
+func (c *creditNotesCancelCmd) Run(ctx context.Context, s *session) error {
+	return withApp(ctx, s, func(a *app) error {
+		n, err := a.billing.CancelCreditNote(ctx, billing.CancelCreditNoteRequest{CreditNote: c.ID, Reason: c.Reason, Reference: c.Reference, By: s.user(c.By)})
+		if err != nil {
+			return err
+		}
+		return s.show(n, noteLines(n))
+	})
 }
 
 // noteName is the number of a credit note, or its id while it has none.

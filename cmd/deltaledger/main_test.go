@@ -204,8 +204,11 @@ func tourAfter(t *testing.T, p *program, number string) {
 		t.Errorf("credit note: %+v", note)
 	}
 	p.into(&note, "credit-notes", "show", note.Number)
+	if p.into(&note, "credit-notes", "cancel", "CN-000001", "--reason", "not broken"); note.Number != "CN-000002" || !strings.HasPrefix(note.Total, "-") { // twice, and made once
+		t.Errorf("the note that cancels: %+v", note)
+	}
 	var notes []struct{ Number string }
-	if p.into(&notes, "credit-notes", "list", "--invoice", number); len(notes) != 1 {
+	if p.into(&notes, "credit-notes", "list", "--invoice", number); len(notes) != 2 {
 		t.Errorf("credit notes: %+v", notes)
 	}
 	var payments []struct{ Reference, Amount string }

@@ -32,7 +32,7 @@ type root struct {
 	Terms       termsCmd       `cmd:"" help:"Record or show the terms by which accounts are billed."`
 	Close       closeCmd       `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`
 	Invoices    invoicesCmd    `cmd:"" help:"List, show, issue, send, credit and void invoices, and record what is paid."`
-	CreditNotes creditNotesCmd `cmd:"" help:"List and show credit notes."`
+	CreditNotes creditNotesCmd `cmd:"" help:"List, show and cancel credit notes."`
 	Numbers     numbersCmd     `cmd:"" help:"Show or set how invoices and credit notes are numbered."`
 	Accounts    accountsCmd    `cmd:"" help:"List and release the accounts that closes leave out."`
 	Reconcile   reconcileCmd   `cmd:"" help:"Find late events and whatever does not tie out, and heal it."`
