@@ -38,6 +38,7 @@ func publicGroups() map[string]func(*testing.T, publicCase) {
 		"fee":            caseOfFee,
 		"proration":      caseOfProration,
 		"tz_proration":   caseOfJoining,
+		"late":           caseOfLateEvents,
 	}
 }
 

@@ -99,6 +99,9 @@ type Charge struct {
 	// FreeUnits are how many units of a cycle cost nothing, of the models that
 	// price units.
 	FreeUnits decimal.Decimal
+	// FreePerContract says that FreeUnits, or FreeAmount, are not of each cycle
+	// but of all cycles of the contract together; see Terms.Contract.
+	FreePerContract bool
 	// Discounts are taken off the price of the model, in order.
 	Discounts []Discount
 	// Minimum is what a cycle costs at least, Maximum at most; nil is no bound.
@@ -106,6 +109,9 @@ type Charge struct {
 	// due for every cycle, with events or without, in proportion to its days; where
 	// each stream has an invoice of its own, it is of a stream that has events.
 	Minimum, Maximum *decimal.Decimal
+	// MaximumPerContract says that Maximum bounds what the lines of all cycles of
+	// the contract cost together.
+	MaximumPerContract bool
 	// RoundingDigits are to how many digits the line is rounded; nil: to those of
 	// the currency.
 	RoundingDigits *int32
@@ -135,6 +141,15 @@ type Filter struct {
 type Discount struct {
 	Percentage, Amount decimal.Decimal
 }
+
+// OverContract reports whether an allowance of the charge holds over the contract.
+func (c Charge) OverContract() bool { return c.FreePerContract || c.MaximumPerContract }
+
+// How terms write what an allowance holds for.
+const (
+	perCycle    = "cycle"
+	perContract = "contract"
+)
 
 // SelectsType reports whether the charge bills events of the type, as far as its
 // filters let it.

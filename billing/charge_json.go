@@ -28,9 +28,11 @@ type chargeJSON struct {
 	PackageAmount  string         `json:"package_amount,omitempty"`
 	Amount         string         `json:"amount,omitempty"`
 	FreeUnits      string         `json:"free_units,omitempty"`
+	FreePer        string         `json:"free_per,omitempty"`
 	Discounts      []discountJSON `json:"discounts,omitempty"`
 	Minimum        string         `json:"minimum,omitempty"`
 	Maximum        string         `json:"maximum,omitempty"`
+	MaximumPer     string         `json:"maximum_per,omitempty"`
 	RoundingDigits *int32         `json:"rounding_digits,omitempty"`
 }
 
@@ -88,6 +90,12 @@ func (c Charge) json() chargeJSON {
 		Name: c.Name, Measure: c.Measure, Types: c.Types, Filters: c.Filters, Currency: c.Currency, Model: c.Model,
 		FixedAmount: optional(c.FixedAmount), FreeEvents: c.FreeEvents, FreeAmount: optional(c.FreeAmount), FreeUnits: optional(c.FreeUnits),
 		Minimum: bound(c.Minimum), Maximum: bound(c.Maximum), RoundingDigits: c.RoundingDigits,
+	}
+	if c.FreePerContract {
+		out.FreePer = perContract
+	}
+	if c.MaximumPerContract {
+		out.MaximumPer = perContract
 	}
 	switch c.Model {
 	case ModelPercentage:

@@ -36,18 +36,18 @@ func (p *termsParser) charges(f fields) []Charge {
 }
 
 // chargeFields are the members that every charge may have.
-var chargeFields = []string{"name", "types", "filters", "currency", "model", "discounts", "minimum", "maximum", "rounding_digits"}
+var chargeFields = []string{"name", "types", "filters", "currency", "model", "discounts", "minimum", "maximum", "maximum_per", "rounding_digits"}
 
 // modelFields are the members that a charge has because of its model, those that it must have first; after "" those
 // that it may have.
 var modelFields = map[Model][]string{
 	ModelSum:        {"measure"},
-	ModelPercentage: {"measure", "rate", "", "fixed_amount", "free_events", "free_amount"},
-	ModelPerEvent:   {"unit_amount", "", "free_units"},
-	ModelPerUnit:    {"measure", "unit_amount", "", "free_units"},
-	ModelGraduated:  {"measure", "tiers", "", "free_units"},
-	ModelVolume:     {"measure", "tiers", "", "free_units"},
-	ModelPackage:    {"measure", "package_size", "package_amount", "", "free_units"},
+	ModelPercentage: {"measure", "rate", "", "fixed_amount", "free_events", "free_amount", "free_per"},
+	ModelPerEvent:   {"unit_amount", "", "free_units", "free_per"},
+	ModelPerUnit:    {"measure", "unit_amount", "", "free_units", "free_per"},
+	ModelGraduated:  {"measure", "tiers", "", "free_units", "free_per"},
+	ModelVolume:     {"measure", "tiers", "", "free_units", "free_per"},
+	ModelPackage:    {"measure", "package_size", "package_amount", "", "free_units", "free_per"},
 	ModelFlat:       {"amount"},
 }
 
@@ -66,12 +66,10 @@ func (p *termsParser) charge(path string, n node) Charge {
 		return Charge{}
 	}
 	var c Charge
-	if s, ok := f.required("name", maxShort); ok {
-		c.Name = s
-		if strings.TrimSpace(s) != s || strings.ContainsFunc(s, unicode.IsControl) {
-			p.refuse(f.path("name"), s, "must have no control characters, and no spaces at its ends")
-		}
+	if _, ok := f.values["name"]; !ok {
+		p.refuse(f.path("name"), "", "must be given")
 	}
+	c.Name = p.name(f, "name", maxShort)
 	if _, ok := f.required("model", maxShort); ok {
 		names := make([]string, len(models))
 		for i, m := range models {
@@ -90,6 +88,15 @@ func (p *termsParser) charge(path string, n node) Charge {
 	p.price(f, &c)
 	p.bounds(f, &c)
 	return c
+}
+
+// name reads a text that people call something by; empty if it is absent or was refused.
+func (p *termsParser) name(f fields, field string, maxBytes int) string {
+	s, ok := f.text(field, maxBytes)
+	if ok && (strings.TrimSpace(s) != s || strings.ContainsFunc(s, unicode.IsControl)) {
+		p.refuse(f.path(field), s, "must have no control characters, and no spaces at its ends")
+	}
+	return s
 }
 
 // ofModel refuses the members of other models, and misses those of this one.
@@ -235,9 +242,23 @@ func (p *termsParser) price(f fields, c *Charge) {
 	if !c.FreeAmount.IsZero() && !c.FixedAmount.IsZero() && c.FreeEvents == 0 && f.values["free_events"].kind == noNode {
 		p.refuse(f.path("free_events"), "", "must be given beside free_amount and fixed_amount: how many events at most pay no fixed amount")
 	}
+	c.FreePerContract = p.perContract(f, "free_per", "free_units", "free_amount")
+	if c.FreePerContract && f.values["free_events"].kind != noNode {
+		p.refuse(f.path("free_events"), f.values["free_events"].shown(), "must be absent beside free_per contract: first events are those of a cycle")
+	}
 	if _, written := f.values["tiers"]; written {
 		c.Tiers = p.tiers(f)
 	}
+}
+
+// perContract reads whether an allowance holds over the contract and not for each cycle. One of the fields
+// that it is about must be there.
+func (p *termsParser) perContract(f fields, field string, of ...string) bool {
+	per := f.choice(field, perCycle, perCycle, perContract)
+	if n, written := f.values[field]; written && !slices.ContainsFunc(of, func(name string) bool { return f.values[name].kind != noNode }) {
+		p.refuse(f.path(field), n.shown(), "must be given beside %s", strings.Join(of, " or "))
+	}
+	return per == perContract
 }
 
 // tiers reads the tiers of a charge.
@@ -290,6 +311,7 @@ func (p *termsParser) bounds(f fields, c *Charge) {
 	if _, written := f.values["maximum"]; written {
 		c.Maximum = ptr(f.number("maximum", notNegative))
 	}
+	c.MaximumPerContract = p.perContract(f, "maximum_per", "maximum")
 	if c.Minimum != nil && c.Maximum != nil && c.Maximum.LessThan(*c.Minimum) {
 		p.refuse(f.path("maximum"), c.Maximum.String(), "must not be less than the minimum, %s", c.Minimum)
 	}

@@ -108,6 +108,7 @@ func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w
 		queuePins(out, w, slices.Concat(r.onTime, late), sqlInsertOrderedPins)
 	}
 	queueLines(out, v.account, all)
+	queueContracts(out, v.account, r.contracts)
 	done.count(all, late)
 	return all, nil
 }
@@ -116,6 +117,7 @@ func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w
 type rated struct {
 	late, onTime []bunch // with the invoice of each
 	drafts       []*draft
+	contracts    []*contract // as they are used then
 }
 
 // rate reads and prices what the window holds. It writes nothing.
@@ -136,7 +138,8 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 	if err := w.readFirst(ctx, tx, r.drafts); err != nil {
 		return rated{}, err
 	}
-	return r, priceDrafts(ctx, tx, w.account, w.sel, r.drafts, w.origins(r.late, r.onTime), uuid.Nil)
+	r.contracts, err = priceDrafts(ctx, tx, w.account, w.sel, r.drafts, w.origins(r.late, r.onTime), uuid.Nil)
+	return r, err
 }
 
 // bunches adds up what the window bills.

@@ -44,6 +44,11 @@ type draftLine struct {
 	amount decimal.Decimal
 
 	calculation Calculation // of before and added together
+
+	contract string       // whose cycle the original one is
+	use      *ContractUse // of a charge with an allowance over the contract
+	follows  bool         // nothing is pinned: it is there because what is carried into its cycle may be another
+	dropped  bool         // and is not
 }
 
 // drafts are built from bunches. An event is on the line of every charge that selects it, and is
@@ -87,7 +92,7 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 		key := lineKey{invoice.id, origin.Start, c.Name}
 		l := d.line[key]
 		if l == nil {
-			l = &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), origin: origin, late: !origin.Start.Equal(target.Start)}
+			l = &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), contract: terms.Contract, origin: origin, late: !origin.Start.Equal(target.Start)}
 			if terms.minimumByDays(c) {
 				l.added.Days, l.added.PeriodDays = d.cal.days(origin)
 			}
@@ -114,7 +119,9 @@ func (d *drafts) recurring(cy Cycle, terms Terms, only string) {
 		if d.line[lineKey{invoice.id, cy.Start, c.Name}] != nil {
 			continue
 		}
-		invoice.lines = append(invoice.lines, &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), origin: cy, added: Inputs{Days: days, PeriodDays: of}})
+		invoice.lines = append(invoice.lines, &draftLine{
+			charge: c, rank: rank, terms: terms.chargesVersion(), contract: terms.Contract, origin: cy, added: Inputs{Days: days, PeriodDays: of},
+		})
 	}
 }
 
@@ -132,18 +139,23 @@ func (d *drafts) invoice(key draftKey, cy Cycle) *draft {
 func (d *drafts) sorted() []*draft {
 	all := make([]*draft, 0, len(d.by))
 	for _, v := range d.by {
-		slices.SortFunc(v.lines, func(a, b *draftLine) int {
-			if a.late != b.late {
-				return map[bool]int{false: -1, true: 1}[a.late]
-			}
-			return cmp.Or(a.origin.Start.Compare(b.origin.Start), cmp.Compare(a.rank, b.rank))
-		})
+		v.sort()
 		all = append(all, v)
 	}
 	slices.SortFunc(all, func(a, b *draft) int {
 		return cmp.Or(a.cycle.Start.Compare(b.cycle.Start), cmp.Compare(a.currency, b.currency), cmp.Compare(a.stream, b.stream))
 	})
 	return all
+}
+
+// sort puts the lines in their order.
+func (v *draft) sort() {
+	slices.SortFunc(v.lines, func(a, b *draftLine) int {
+		if a.late != b.late {
+			return map[bool]int{false: -1, true: 1}[a.late]
+		}
+		return cmp.Or(a.origin.Start.Compare(b.origin.Start), cmp.Compare(a.rank, b.rank))
+	})
 }
 
 // priorKey is what lines of several invoices share that re-rate one another.
@@ -179,41 +191,53 @@ ORDER BY l.origin_start, i.currency, COALESCE(i.stream, ''), v.invoice_id IS NOT
 
 // priceDrafts prices every line. Only lines of cycles in again can have something billed before; those
 // are re-rated against all live lines of the account but those of the invoice except, and those of drafts before them.
-func priceDrafts(ctx context.Context, tx pgx.Tx, account string, sel Selection, all []*draft, again []time.Time, except uuid.UUID) error {
+// Lines are added for cycles whose price changes because others use more or less of a contract; what is used of contracts
+// then is returned.
+func priceDrafts(ctx context.Context, tx pgx.Tx, account string, sel Selection, all []*draft, again []time.Time, except uuid.UUID) ([]*contract, error) {
+	contracts, origins, err := readContracts(ctx, tx, account, all, except)
+	if err != nil {
+		return nil, err
+	}
 	priors, firsts := map[priorKey]prior{}, map[draftKey]uuid.UUID{}
-	if len(again) > 0 {
-		var err error
+	if again = append(slices.Clone(again), origins...); len(again) > 0 {
 		if priors, firsts, err = readPriors(ctx, tx, account, again, except); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, v := range all {
+		if err := correct(v, contracts); err != nil {
+			return nil, err
+		}
 		for _, l := range v.lines {
 			p := priors[priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}]
 			l.before, l.billed = l.charge.Add(p.inputs, Inputs{}), p.billed
 			if min(l.charge.FreeEvents, l.before.Count) > int64(len(l.before.First)) {
 				// The charge leaves more events free than it did when those lines were priced.
-				var err error
 				if l.before.First, err = sel.FirstPinnedTx(ctx, tx, l.charge, account, l.origin.Start, p.invoices...); err != nil {
-					return err
+					return nil, err
 				}
 			}
+		}
+		chain(v, contracts)
+		for _, l := range v.lines {
 			l.price(v.currency)
 			v.total = v.total.Add(l.amount)
 			origin := draftKey{l.origin.Start, v.currency, v.stream}
 			if id, ok := firsts[origin]; ok && l.late {
 				l.first = &id
 			}
-			if slices.ContainsFunc(again, l.origin.Start.Equal) { // later drafts may have lines of the cycle too
+			if l.use != nil || slices.ContainsFunc(again, l.origin.Start.Equal) { // later drafts may have lines of the cycle too
+				k := priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}
+				p := priors[k]
 				p.inputs, p.billed = l.charge.Add(l.before, l.added), l.billed.Add(l.amount)
-				priors[priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}] = p
+				priors[k] = p
 				if _, ok := firsts[origin]; !ok {
 					firsts[origin] = v.id
 				}
 			}
 		}
 	}
-	return nil
+	return contracts, nil
 }
 
 // price prices the line.
@@ -255,15 +279,15 @@ func readPriors(ctx context.Context, tx pgx.Tx, account string, origins []time.T
 
 const sqlInsertLines = `
 INSERT INTO billing.invoice_lines (account, invoice_id, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-                                   pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days)
+                                   pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days, contract)
 SELECT $1, u.invoice, u.line, u.charge, u.terms, u.definition::jsonb, u.origin_start, u.origin_end, u.late, u.origin_invoice,
        u.pinned, u.events, u.added::numeric, u.first::jsonb, u.before_counted, u.before::numeric, u.before_first::jsonb, u.billed::numeric,
-       u.calculation::jsonb, u.exact::numeric, u.amount::numeric, NULLIF(u.days, 0), NULLIF(u.period_days, 0)
+       u.calculation::jsonb, u.exact::numeric, u.amount::numeric, NULLIF(u.days, 0), NULLIF(u.period_days, 0), u.contract::jsonb
 FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::uuid[],
             $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::text[],
-            $20::text[], $21::text[], $22::bigint[], $23::bigint[])
+            $20::text[], $21::text[], $22::bigint[], $23::bigint[], $24::text[])
      AS u (invoice, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-           pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days)`
+           pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days, contract)`
 
 // The drawing of positions is the last thing that its transaction does: from then on until the commit
 // it keeps the next watermark waiting. The total is what the database finds on the lines.
@@ -308,7 +332,7 @@ func queueLines(out *writes, account string, all []*draft) {
 			}
 		}
 		out.exec(nil, sqlInsertLines, account, c.invoice, c.line, c.charge, c.terms, c.definition, c.originStart, c.originEnd, c.late, c.first,
-			c.pinned, c.events, c.added, c.firstAdded, c.beforeCounted, c.before, c.firstBefore, c.billed, c.calculation, c.exact, c.amount, c.days, c.periodDays)
+			c.pinned, c.events, c.added, c.firstAdded, c.beforeCounted, c.before, c.firstBefore, c.billed, c.calculation, c.exact, c.amount, c.days, c.periodDays, c.contract)
 	}
 }
 
@@ -326,6 +350,7 @@ type lineColumns struct {
 	firstAdded, firstBefore              []*string
 	calculation                          []string
 	days, periodDays                     []int64
+	contract                             []*string
 }
 
 func (c *lineColumns) add(v *draft, number int, l *draftLine) {
@@ -348,6 +373,7 @@ func (c *lineColumns) add(v *draft, number int, l *draftLine) {
 	c.firstBefore = append(c.firstBefore, firstJSON(l.before.First))
 	c.calculation = append(c.calculation, l.calculation.json())
 	c.days, c.periodDays = append(c.days, l.added.Days), append(c.periodDays, l.added.PeriodDays)
+	c.contract = append(c.contract, l.use.json())
 	c.exact = append(c.exact, l.exact.String())
 	c.amount = append(c.amount, l.amount.String())
 }

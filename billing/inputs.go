@@ -24,6 +24,28 @@ type Inputs struct {
 	// of ModelFlat those that are billed, and of a charge whose Minimum is due for
 	// every cycle. Zero PeriodDays: nothing is by days.
 	Days, PeriodDays int64
+	// Carried is what the cycles before used of the contract, as far as a charge
+	// with an allowance over the contract is concerned; nil otherwise. It isn't
+	// additive: it belongs to the cycle, and the later of two counts.
+	Carried *Carried
+}
+
+// Carried is what the cycles of a contract before one have used of the
+// allowances of a charge, without the cycle itself.
+type Carried struct {
+	// Quantity is the sum of what the charge priced, free or not.
+	Quantity decimal.Decimal `json:"quantity"`
+	// Spent is the sum of their prices before the contract's maximum, each rounded
+	// as its line.
+	Spent decimal.Decimal `json:"spent"`
+}
+
+// carried is what is carried in, and nothing if there is no contract to share.
+func (in Inputs) carried() Carried {
+	if in.Carried == nil {
+		return Carried{}
+	}
+	return *in.Carried
 }
 
 // FirstEvent is one of the first events of a charge and cycle. Their order is
@@ -42,7 +64,10 @@ func (e FirstEvent) compare(o FirstEvent) int {
 
 // Add returns the inputs of both sets of events together, for a charge.
 func (c Charge) Add(a, b Inputs) Inputs {
-	sum := Inputs{Sum: a.Sum.Add(b.Sum), Count: a.Count + b.Count, Days: a.Days + b.Days, PeriodDays: max(a.PeriodDays, b.PeriodDays)}
+	sum := Inputs{Sum: a.Sum.Add(b.Sum), Count: a.Count + b.Count, Days: a.Days + b.Days, PeriodDays: max(a.PeriodDays, b.PeriodDays), Carried: b.Carried}
+	if b.Carried == nil {
+		sum.Carried = a.Carried
+	}
 	if c.Model != ModelFlat {
 		sum.Days = max(a.Days, b.Days) // of the cycle, however many lines it has
 	}

@@ -84,6 +84,7 @@ type Line struct {
 	Calculation   Calculation     `json:"calculation"`    // of the exact price of before and added together
 	Days          int64           `json:"days,omitempty"` // of a flat charge or a minimum
 	PeriodDays    int64           `json:"period_days,omitempty"`
+	Contract      *ContractUse    `json:"contract,omitempty"` // of a charge with an allowance over the contract
 	Exact         decimal.Decimal `json:"exact"`
 	Amount        Money           `json:"amount"`
 	Credited      Money           `json:"credited"` // of the amount, by credit notes
@@ -91,7 +92,12 @@ type Line struct {
 
 // Inputs are what the line is computed from: the inputs that earlier lines held, and those that it adds.
 func (l Line) Inputs() (before, added Inputs) {
-	return Inputs{Sum: l.Before, Count: l.BeforeCounted, First: l.BeforeFirst}, Inputs{Sum: l.Added, Count: l.Events, First: l.First, Days: l.Days, PeriodDays: l.PeriodDays}
+	before = Inputs{Sum: l.Before, Count: l.BeforeCounted, First: l.BeforeFirst}
+	added = Inputs{Sum: l.Added, Count: l.Events, First: l.First, Days: l.Days, PeriodDays: l.PeriodDays}
+	if l.Contract != nil {
+		before.Carried, added.Carried = l.Contract.Before, &l.Contract.Carried
+	}
+	return before, added
 }
 
 // InvoiceQuery says which invoices to list; a field that is zero is no condition.
@@ -263,7 +269,7 @@ const sqlLines = `
 SELECT l.line, l.charge, l.terms, l.definition, l.origin_start, l.origin_end, l.late, l.origin_invoice,
        l.events, l.pinned, l.added, l.first, l.before_counted, l.before, l.before_first, l.billed, l.calculation, l.exact, l.amount,
        COALESCE((SELECT sum(c.amount) FROM billing.credit_note_lines c WHERE c.account = l.account AND c.invoice_id = l.invoice_id AND c.line = l.line), 0),
-       COALESCE(l.days, 0), COALESCE(l.period_days, 0)
+       COALESCE(l.days, 0), COALESCE(l.period_days, 0), l.contract
 FROM billing.invoice_lines l
 WHERE l.account = $1 AND l.invoice_id = $2
 ORDER BY l.line`
@@ -294,7 +300,7 @@ func readLines(ctx context.Context, q querier, v Invoice) ([]Line, error) {
 		l := Line{Billed: Money{Currency: v.Currency}, Amount: Money{Currency: v.Currency}, Credited: Money{Currency: v.Currency}}
 		err := row.Scan(&l.Line, &l.Charge, &l.Terms, &l.Definition, &l.OriginStart, &l.OriginEnd, &l.Late, &l.OriginInvoice,
 			&l.Events, &l.Pinned, &l.Added, &l.First, &l.BeforeCounted, &l.Before, &l.BeforeFirst, &l.Billed.Amount, &l.Calculation, &l.Exact, &l.Amount.Amount, &l.Credited.Amount,
-			&l.Days, &l.PeriodDays)
+			&l.Days, &l.PeriodDays, &l.Contract)
 		l.OriginStart, l.OriginEnd = l.OriginStart.UTC(), l.OriginEnd.UTC()
 		return l, err
 	})

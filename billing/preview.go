@@ -184,7 +184,7 @@ func (d *draft) shown() Draft {
 			Line: i + 1, Charge: l.charge.Name, Terms: l.terms, Definition: json.RawMessage(l.charge.definition()),
 			OriginStart: l.origin.Start, OriginEnd: l.origin.End, Late: l.late, OriginInvoice: l.first, Events: l.added.Count, Pinned: l.pinned,
 			Added: l.added.Sum, First: l.added.First, BeforeCounted: l.before.Count, Before: l.before.Sum, BeforeFirst: l.before.First,
-			Days: l.added.Days, PeriodDays: l.added.PeriodDays,
+			Days: l.added.Days, PeriodDays: l.added.PeriodDays, Contract: l.use,
 			Billed: money(l.billed), Calculation: l.calculation, Exact: l.exact, Amount: money(l.amount),
 		}
 	}

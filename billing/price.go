@@ -14,7 +14,11 @@ type Calculation struct {
 	Quantity decimal.Decimal `json:"quantity"`
 	// Events is how many events there are.
 	Events int64 `json:"events"`
-	// FreeUnits are how many units of the quantity cost nothing.
+	// UsedBefore is what the quantities of the contract's cycles before come to,
+	// where what is free is free over the contract.
+	UsedBefore *decimal.Decimal `json:"used_before,omitempty"`
+	// FreeUnits are how many units of the quantity cost nothing; below zero where
+	// free units of earlier cycles came back.
 	FreeUnits *decimal.Decimal `json:"free_units,omitempty"`
 	// FreeEvents is how many events are free, and FreeAmount what of the quantity.
 	FreeEvents *int64           `json:"free_events,omitempty"`
@@ -37,7 +41,11 @@ type Calculation struct {
 	Discounts []decimal.Decimal `json:"discounts,omitempty"`
 	// Raised is what the minimum added, Capped what the maximum took off.
 	Raised *decimal.Decimal `json:"raised,omitempty"`
-	Capped *decimal.Decimal `json:"capped,omitempty"`
+	// SpentBefore is what the contract's cycles before cost without its maximum,
+	// where that is one over the contract. What Capped takes off is below zero
+	// where it gives back what earlier cycles were spared.
+	SpentBefore *decimal.Decimal `json:"spent_before,omitempty"`
+	Capped      *decimal.Decimal `json:"capped,omitempty"`
 	// Price is the exact price, not rounded.
 	Price decimal.Decimal `json:"price"`
 }
@@ -69,11 +77,11 @@ func (c Charge) Calculate(in Inputs) Calculation {
 	case c.Model == ModelSum:
 		k.ModelPrice = k.Quantity
 	case c.Model == ModelPercentage:
-		c.percentage(&k, in.First)
+		c.percentage(&k, in)
 	case c.Model == ModelFlat:
 		k.ModelPrice = prorate(c.Amount, in.Days, in.PeriodDays)
 	case c.Model.pricesUnits():
-		c.units(&k)
+		c.units(&k, in)
 	}
 	k.Price = k.ModelPrice
 	for _, d := range c.Discounts {
@@ -83,10 +91,47 @@ func (c Charge) Calculate(in Inputs) Calculation {
 	if least := c.least(in); least != nil && k.Price.LessThan(*least) {
 		k.Raised, k.Price = ptr(least.Sub(k.Price)), *least
 	}
-	if c.Maximum != nil && k.Price.GreaterThan(*c.Maximum) {
-		k.Capped, k.Price = ptr(k.Price.Sub(*c.Maximum)), *c.Maximum
+	if c.Maximum != nil {
+		c.cap(&k, in)
 	}
 	return k
+}
+
+// cap cuts the price to the maximum: of the cycle, or to what the cycle adds to
+// the price of the contract, which the maximum bounds as a whole.
+func (c Charge) cap(k *Calculation, in Inputs) {
+	price := decimal.Min(k.Price, *c.Maximum)
+	if c.MaximumPerContract {
+		spent := in.carried().Spent
+		k.SpentBefore = &spent
+		price = decimal.Min(spent.Add(k.Price), *c.Maximum).Sub(decimal.Min(spent, *c.Maximum))
+	}
+	if !price.Equal(k.Price) {
+		k.Capped, k.Price = ptr(k.Price.Sub(price)), price
+	}
+}
+
+// uncapped is the price before the contract's maximum: what is carried to later
+// cycles. A maximum of the cycle alone is in it.
+func (c Charge) uncapped(k Calculation) decimal.Decimal {
+	if c.MaximumPerContract && k.Capped != nil {
+		return k.Price.Add(*k.Capped)
+	}
+	return k.Price
+}
+
+// allowed is how much of a quantity an allowance leaves free: of a cycle the
+// first units, over the contract those that are the first of all its cycles.
+func (c Charge) allowed(k *Calculation, in Inputs, allowance decimal.Decimal) decimal.Decimal {
+	first := func(quantity decimal.Decimal) decimal.Decimal {
+		return decimal.Max(decimal.Zero, decimal.Min(quantity, allowance))
+	}
+	if !c.FreePerContract {
+		return first(k.Quantity)
+	}
+	used := in.carried().Quantity
+	k.UsedBefore = &used
+	return first(used.Add(k.Quantity)).Sub(first(used))
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -109,10 +154,10 @@ func (d Discount) of(price decimal.Decimal) decimal.Decimal {
 
 // percentage prices what isn't free by the rate, and each event that isn't free
 // by the fixed amount.
-func (c Charge) percentage(k *Calculation, first []FirstEvent) {
+func (c Charge) percentage(k *Calculation, in Inputs) {
 	base, events := k.Quantity, k.Events
 	if c.FreeEvents > 0 || !c.FreeAmount.IsZero() {
-		amount, count := c.free(k.Quantity, first)
+		amount, count := c.free(k, in)
 		base, events = base.Sub(amount), events-count
 		k.FreeAmount, k.FreeEvents = &amount, &count
 	}
@@ -126,11 +171,11 @@ func (c Charge) percentage(k *Calculation, first []FirstEvent) {
 // free is what a percentage leaves free. Without FreeEvents it is the sum up to
 // FreeAmount. With them it is the first events: of the one whose amount passes
 // FreeAmount only what fits into it, and that one pays the fixed amount.
-func (c Charge) free(sum decimal.Decimal, first []FirstEvent) (amount decimal.Decimal, events int64) {
+func (c Charge) free(k *Calculation, in Inputs) (amount decimal.Decimal, events int64) {
 	if c.FreeEvents == 0 {
-		return decimal.Max(decimal.Zero, decimal.Min(sum, c.FreeAmount)), 0
+		return c.allowed(k, in, c.FreeAmount), 0
 	}
-	for _, e := range first {
+	for _, e := range in.First {
 		with := amount.Add(e.Value)
 		if !c.FreeAmount.IsZero() && with.GreaterThan(c.FreeAmount) {
 			return c.FreeAmount, events
@@ -142,10 +187,10 @@ func (c Charge) free(sum decimal.Decimal, first []FirstEvent) (amount decimal.De
 
 // units prices the quantity less the free units. A quantity below zero uses
 // none: it is what came back, and is priced like the first units.
-func (c Charge) units(k *Calculation) {
+func (c Charge) units(k *Calculation, in Inputs) {
 	left := k.Quantity
 	if !c.FreeUnits.IsZero() {
-		k.FreeUnits = ptr(decimal.Max(decimal.Zero, decimal.Min(left, c.FreeUnits)))
+		k.FreeUnits = ptr(c.allowed(k, in, c.FreeUnits))
 		left = left.Sub(*k.FreeUnits)
 	}
 	switch c.Model {

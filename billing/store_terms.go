@@ -148,7 +148,7 @@ RETURNING n`
 
 // SetTerms records a version of the terms of an account, or of the default ones, from JSON. It takes
 // effect at the first boundary that isn't before effective_from and isn't closed yet. An account keeps
-// its start until other terms give another. Terms that are word for word the newest ones of the account
+// its start and its contract until other terms give others. Terms that are word for word the newest ones of the account
 // are not recorded again: that version is returned. What is wrong with raw is a *TermsError, all of it
 // at once; by says who wants it so.
 func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, error) {
@@ -207,6 +207,9 @@ func (b *Billing) checkTerms(ctx context.Context, q querier, catalogue ledger.Ca
 		if old := k.last(t.Account).Start; !t.Start.Date.exists() && old.Date.exists() {
 			t.Start = old
 			t.begin()
+		}
+		if t.Contract == "" {
+			t.Contract = k.last(t.Account).Contract
 		}
 		if !t.Start.Date.exists() && t.Anchor.Anniversary && !wrongAt(problems, "start") {
 			problems = append(problems, Problem{Field: "start", Rule: "must be given: the anchor is the anniversary of the account's start"})

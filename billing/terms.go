@@ -95,6 +95,8 @@ const (
 	MaxCharges = 64
 	// MaxGrace is the longest grace.
 	MaxGrace = 31 * day
+	// MaxContract is how many bytes the name of a contract may have.
+	MaxContract = 128
 	// DefaultGrace is the grace of terms that say nothing about it.
 	DefaultGrace = 2 * day
 )
@@ -170,6 +172,11 @@ type Terms struct {
 	// an order: at least one with BillOnOrder, else none.
 	BillOn     BillOn
 	Finalising []string
+	// Contract names the contract of an account that its cycles belong to. Those
+	// whose terms name the same one share the allowances of charges that hold over
+	// the contract. Empty is a name too: that of the one contract of an account
+	// that never named any.
+	Contract string
 	// Charges are what is billed, in the order of an invoice's lines.
 	Charges []Charge
 
@@ -308,6 +315,7 @@ type termsJSON struct {
 	GroupBy       GroupBy      `json:"group_by,omitempty"`
 	BillOn        BillOn       `json:"bill_on,omitempty"` // absent of the default terms: event
 	Finalising    []string     `json:"finalising,omitempty"`
+	Contract      string       `json:"contract,omitempty"`
 	Charges       []chargeJSON `json:"charges,omitempty"`
 }
 
@@ -317,7 +325,7 @@ type termsJSON struct {
 // out. ParseTerms reads it back into the same terms, but for Version and
 // NotBefore, which aren't in it.
 func (t Terms) JSON() []byte {
-	out := termsJSON{Account: t.Account, Start: t.startText(), EffectiveFrom: t.effectiveText()}
+	out := termsJSON{Account: t.Account, Start: t.startText(), Contract: t.Contract, EffectiveFrom: t.effectiveText()}
 	if !t.left.cadence {
 		out.Cadence = t.Cadence
 		if t.Every > 1 {

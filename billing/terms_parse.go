@@ -109,7 +109,7 @@ func shorten(value string) string {
 }
 
 func (p *termsParser) terms(root node, zone *time.Location) Terms {
-	f := p.fields("", root, "account", "effective_from", "start", "cadence", "every", "anchor", "zone", "grace", "group_by", "bill_on", "finalising", "charges")
+	f := p.fields("", root, "account", "effective_from", "start", "cadence", "every", "anchor", "zone", "grace", "group_by", "bill_on", "finalising", "contract", "charges")
 	t := Terms{Grace: DefaultGrace, Zone: zone}
 	_, own := f.values["account"]
 	leaves := func(name string) bool {
@@ -131,6 +131,10 @@ func (p *termsParser) terms(root node, zone *time.Location) Terms {
 	t.GroupBy = GroupBy(f.choice("group_by", string(GroupByAccount), string(GroupByAccount), string(GroupByStream)))
 	t.BillOn = BillOn(f.choice("bill_on", string(BillOnEvent), string(BillOnEvent), string(BillOnOrder)))
 	t.Finalising = p.finalising(f, t)
+	t.Contract = p.name(f, "contract", MaxContract)
+	if n, written := f.values["contract"]; written && !own {
+		p.refuse("contract", n.shown(), "must be absent, or be given beside account: it is a contract with one account")
+	}
 	t.Zone = p.zone(f, zone)
 	t.Anchor = p.anchor(f, t.Cadence)
 	if a, ok := p.local(f, "effective_from"); ok && t.Zone != nil {

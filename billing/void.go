@@ -194,7 +194,8 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 			return nil, err
 		}
 	}
-	if err := priceDrafts(ctx, tx, old.Account, sel, all, starts, old.ID); err != nil {
+	contracts, err := priceDrafts(ctx, tx, old.Account, sel, all, starts, old.ID)
+	if err != nil {
 		return nil, err
 	}
 	queueIDs(out, old.Account, all)
@@ -205,6 +206,7 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 		return nil
 	}, sqlRepin, old.Account, old.ID, invoice.id)
 	queueLines(out, old.Account, all)
+	queueContracts(out, old.Account, contracts)
 	return all, nil
 }
 

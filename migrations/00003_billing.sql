@@ -218,13 +218,31 @@ CREATE TABLE billing.invoice_lines (
     amount         numeric     NOT NULL,
     days           bigint,               -- of a flat charge: local days that are billed,
     period_days    bigint,               -- of those that a whole cycle has
+    contract       jsonb,                -- of a charge with an allowance over the contract: what is carried into the cycle, and what the line adds
     CONSTRAINT invoice_lines_pkey PRIMARY KEY (account, invoice_id, line),
     CONSTRAINT invoice_lines_once UNIQUE (account, invoice_id, charge, origin_start),
     CONSTRAINT invoice_lines_amount CHECK (amount > -1e38 AND amount < 1e38),
     CONSTRAINT invoice_lines_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids (account, id)
 );
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines (account, origin_start);
+CREATE INDEX invoice_lines_contract ON billing.invoice_lines (account, charge, origin_start) WHERE contract IS NOT NULL;
 SELECT ledger.protect('billing.invoice_lines');
+
+-- What all lines that share the allowances of a contract come to: the row with the highest n of each. It
+-- follows from the lines; a close reads it instead of them.
+CREATE TABLE billing.contract_uses (
+    account  text    NOT NULL COLLATE "C",
+    contract text    NOT NULL COLLATE "C", -- as the terms name it; empty where they don't
+    charge   text    NOT NULL COLLATE "C",
+    currency text    NOT NULL COLLATE "C",
+    stream   text    NOT NULL COLLATE "C", -- empty for the account's invoices
+    n        bigint  NOT NULL,             -- counted for each, from 1
+    quantity numeric NOT NULL,             -- that the charge priced, free or not
+    spent    numeric NOT NULL,             -- what that costs before the contract's maximum, each cycle rounded
+    CONSTRAINT contract_uses_pkey PRIMARY KEY (account, contract, charge, currency, stream, n),
+    CONSTRAINT contract_uses_n CHECK (n > 0)
+);
+SELECT ledger.protect('billing.contract_uses');
 
 CREATE TABLE billing.voids (
     account    text        NOT NULL COLLATE "C",

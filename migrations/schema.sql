@@ -74,6 +74,15 @@ TABLE billing.closes
     watermark bigint NOT NULL
     run bigint NOT NULL
     closed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE billing.contract_uses
+    account text COLLATE "C" NOT NULL
+    contract text COLLATE "C" NOT NULL
+    charge text COLLATE "C" NOT NULL
+    currency text COLLATE "C" NOT NULL
+    stream text COLLATE "C" NOT NULL
+    n bigint NOT NULL
+    quantity numeric NOT NULL
+    spent numeric NOT NULL;
 TABLE billing.credit_note_lines
     account text COLLATE "C" NOT NULL
     credit_note_id uuid NOT NULL
@@ -141,7 +150,8 @@ TABLE billing.invoice_lines
     exact numeric NOT NULL
     amount numeric NOT NULL
     days bigint
-    period_days bigint;
+    period_days bigint
+    contract jsonb;
 TABLE billing.invoice_numbers
     series text COLLATE "C" NOT NULL
     number bigint NOT NULL
@@ -610,6 +620,8 @@ CONSTRAINT close_run_ends_run ON billing.close_run_ends: FOREIGN KEY (run) REFER
 CONSTRAINT close_runs_pkey ON billing.close_runs: PRIMARY KEY (n);
 CONSTRAINT closes_pkey ON billing.closes: PRIMARY KEY (account, through_at);
 CONSTRAINT closes_run ON billing.closes: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT contract_uses_n ON billing.contract_uses: CHECK ((n > 0));
+CONSTRAINT contract_uses_pkey ON billing.contract_uses: PRIMARY KEY (account, contract, charge, currency, stream, n);
 CONSTRAINT credit_note_lines_amount ON billing.credit_note_lines: CHECK ((amount <> (0)::numeric));
 CONSTRAINT credit_note_lines_line ON billing.credit_note_lines: FOREIGN KEY (account, invoice_id, line) REFERENCES billing.invoice_lines(account, invoice_id, line);
 CONSTRAINT credit_note_lines_note ON billing.credit_note_lines: FOREIGN KEY (account, invoice_id, credit_note_id) REFERENCES billing.credit_notes(account, invoice_id, id) DEFERRABLE INITIALLY DEFERRED;
@@ -858,6 +870,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_runs FOR EACH
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.close_runs FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.closes FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.closes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.contract_uses FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.contract_uses FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.credit_note_lines FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.credit_note_lines FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.credit_note_numbers FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -1521,6 +1535,7 @@ GRANT INSERT, SELECT ON billing.close_failures TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_run_ends TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_runs TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.closes TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.contract_uses TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.credit_note_lines TO deltaledger_app;
 GRANT SELECT ON billing.credit_note_lines_v1 TO deltaledger_app;
 GRANT SELECT ON billing.credit_note_lines_v1 TO deltaledger_reader;
