@@ -47,13 +47,21 @@ func chargeSchema() *huma.Schema {
 		"amount":         text("Of flat: the price of a whole cycle", "49.00"),
 		"package_size":   text("Of package: units in a package", "100"),
 		"package_amount": text("Of package: its price", "9.99"),
-		"free_units":     text("Of the models that price units or events: how many of a cycle are free", "1000"),
+		"free_units":     text("Of the models that price units or events: how many of a cycle, or of the contract, are free", "1000"),
+		"free_per": {
+			Type: huma.TypeString, Enum: []any{"cycle", "contract"}, Default: "cycle",
+			Description: "What free_units, or free_amount without free_events, are of: each cycle, or all cycles of the contract together",
+		},
 		"discounts": {
 			Type: huma.TypeArray, Description: "Taken off the model's price, in order: percentage or amount. An amount takes no price below zero",
 			Items: object(map[string]*huma.Schema{"percentage": text("Percent, up to 100", "10"), "amount": text("Money", "5.00")}),
 		},
-		"minimum":         text("What a cycle costs at least, after discounts: also one without events, by its days, and then currency must be given; of group_by stream a stream that has events", "10.00"),
-		"maximum":         text("What it costs at most", "1000.00"),
+		"minimum": text("What a cycle costs at least, after discounts: also one without events, by its days, and then currency must be given; of group_by stream a stream that has events", "10.00"),
+		"maximum": text("What it costs at most", "1000.00"),
+		"maximum_per": {
+			Type: huma.TypeString, Enum: []any{"cycle", "contract"}, Default: "cycle",
+			Description: "What maximum bounds: the line of each cycle, or all lines of the contract together",
+		},
 		"rounding_digits": whole("To how many digits the line is rounded; without it to those of the currency", 0, billing.MaxRoundingDigits),
 	}, "name", "model")
 }

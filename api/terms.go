@@ -212,6 +212,7 @@ func termsRequest() *huma.RequestBody {
 			"zone":           text("IANA time zone of the boundaries; left out: the reporting zone", "Europe/London"),
 			"grace":          {Type: huma.TypeString, Default: "48h", Description: "How long after its end a cycle stays open, in hours, minutes and seconds; at most 744h", Examples: []any{"48h"}},
 			"group_by":       {Type: huma.TypeString, Enum: []any{"account", "stream"}, Default: "account", Description: "What gets an invoice of its own"},
+			"contract":       text("Names the contract with the account. Its cycles under one name share the allowances of charges that are per contract; another name begins anew. Later terms of the account keep it", "2026/017"),
 			"charges":        {Type: huma.TypeArray, Items: charge, Description: "What is billed, in the order of the lines; at most 64. The default terms must have some"},
 		},
 	}

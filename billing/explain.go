@@ -158,7 +158,7 @@ func (s *steps) percentage(c Charge, k Calculation, first []FirstEvent) {
 		}
 		how := "the sum of the free events"
 		if !c.FreeAmount.IsZero() {
-			how = "up to " + c.FreeAmount.String()
+			how = "up to " + c.FreeAmount.String() + k.ofContract()
 		}
 		s.add("free amount", how, *k.FreeAmount)
 		base = base.Sub(*k.FreeAmount)
@@ -179,7 +179,7 @@ func (s *steps) percentage(c Charge, k Calculation, first []FirstEvent) {
 func (s *steps) units(c Charge, k Calculation) {
 	left := k.Quantity
 	if k.FreeUnits != nil {
-		s.add("free units", "up to "+c.FreeUnits.String(), *k.FreeUnits)
+		s.add("free units", "up to "+c.FreeUnits.String()+k.ofContract(), *k.FreeUnits)
 		left = left.Sub(*k.FreeUnits)
 		s.add("units", fmt.Sprintf("%s - %s", term(k.Quantity), term(*k.FreeUnits)), left)
 	}
@@ -223,7 +223,18 @@ func (s *steps) after(c Charge, k Calculation) {
 		price = price.Add(*k.Raised)
 		s.add("minimum", fmt.Sprintf("%s is less than %s", price.Sub(*k.Raised), how), price)
 	}
-	if k.Capped != nil {
+	switch {
+	case k.SpentBefore != nil: // also where it cuts nothing: it decides what later cycles may cost
+		s.add("maximum", fmt.Sprintf("%s of the contract: %s spent before + %s", c.Maximum, term(*k.SpentBefore), term(price)), k.Price)
+	case k.Capped != nil:
 		s.add("maximum", fmt.Sprintf("%s is more than %s", price, c.Maximum), *c.Maximum)
 	}
+}
+
+// ofContract says of an allowance over the contract what is used of it; nothing of another.
+func (k Calculation) ofContract() string {
+	if k.UsedBefore == nil {
+		return ""
+	}
+	return fmt.Sprintf(" of the contract, %s used before", term(*k.UsedBefore))
 }

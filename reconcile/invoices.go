@@ -40,13 +40,15 @@ type invoiceLine struct {
 	earlier     decimal.Decimal // billed by earlier lines
 	exact       decimal.Decimal
 	amount      decimal.Decimal
+	contract    *billing.ContractUse // of a charge with an allowance over the contract
+	carried     billing.Carried      // into its cycle then, by the lines of the cycles before
 }
 
 // The invoices to look at: those written since the run before, and those with an open finding.
 const sqlInvoiceLines = `
 SELECT i.account, i.id, i.currency, i.total, i.events, i.pinned,
        CASE WHEN NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = i.account AND v.invoice_id = i.rebills) THEN i.rebills END, l.charge, l.definition, l.origin_start, l.pinned, l.events, l.added,
-       l.before, l.before_counted, l.billed, l.exact, l.amount, l.first, l.before_first, COALESCE(l.days, 0), COALESCE(l.period_days, 0), l.calculation
+       l.before, l.before_counted, l.billed, l.exact, l.amount, l.first, l.before_first, COALESCE(l.days, 0), COALESCE(l.period_days, 0), l.calculation, l.contract
 FROM billing.invoices i
 LEFT JOIN billing.invoice_lines l ON l.account = i.account AND l.invoice_id = i.id
 WHERE (i.position > $1 OR i.id = ANY($3)) AND i.position <= $2
@@ -147,7 +149,7 @@ func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
 			calculation                          *billing.Calculation
 		)
 		err = row.Scan(&l.account, &l.invoice, &l.currency, &l.total, &l.billed, &l.rows, &l.counts, &charge, &l.definition, &origin, &pinned, &events, &added,
-			&before, &beforeCounted, &billed, &exact, &amount, &l.first, &beforeFirst, &l.days, &l.periodDays, &calculation)
+			&before, &beforeCounted, &billed, &exact, &amount, &l.first, &beforeFirst, &l.days, &l.periodDays, &calculation, &l.contract)
 		if err != nil || charge == nil { // an invoice without lines
 			return l, err
 		}
@@ -155,6 +157,9 @@ func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
 		l.before = billing.Inputs{Sum: before.Decimal, Count: *beforeCounted, First: beforeFirst}
 		if calculation != nil {
 			l.calculation = *calculation
+		}
+		if l.contract != nil {
+			l.before.Carried = l.contract.Before
 		}
 		l.added, l.earlier, l.exact, l.amount = added.Decimal, billed.Decimal, exact.Decimal, amount.Decimal
 		return l, nil
@@ -236,6 +241,11 @@ func (u *run) readInvoice(ctx context.Context, tx pgx.Tx, lines []invoiceLine, p
 				return nil, err
 			}
 		}
+		if lines[i].contract != nil {
+			if lines[i].carried, err = readCarried(ctx, tx, lines[i]); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return v, nil
 }
@@ -294,6 +304,9 @@ func (v *recomputed) compareLine(i int) error {
 			added.Sum = added.Sum.Add(p.sums[m])
 		}
 	}
+	if l.contract != nil {
+		added.Carried = &l.contract.Carried
+	}
 	exact, amount := billing.LineAmount(charge, l.currency, l.before, added, l.earlier)
 	var problems []string
 	for _, c := range []struct {
@@ -312,6 +325,7 @@ func (v *recomputed) compareLine(i int) error {
 			problems = append(problems, fmt.Sprintf("%s %s, but %s by the events that it pins", c.what, c.line, c.pins))
 		}
 	}
+	problems = append(problems, l.compareContract(charge, added)...)
 	if whole := charge.Calculate(charge.Add(l.before, added)); !l.calculation.Equal(whole) {
 		problems = append(problems, fmt.Sprintf("its calculation comes to %s, but to %s by the events that it pins", l.calculation.Price, whole.Price))
 	}

@@ -33,7 +33,9 @@ func (termsSetCmd) Help() string {
    {"name":"calls","types":["call.made"],"model":"per_event","unit_amount":"0.0005","free_units":"1000"},
    {"name":"storage","measure":"quantity","model":"graduated","tiers":[{"up_to":"100","unit_amount":"0.10"},{"unit_amount":"0.08"}]}]}
 
-  Models: sum, percentage, per_event, per_unit, graduated, volume, package, flat. Besides types and filters a charge may have currency, discounts, minimum, maximum and rounding_digits.
+  Models: sum, percentage, per_event, per_unit, graduated, volume, package, flat. Besides types and filters a charge may have currency, discounts, minimum, maximum and rounding_digits. What is free, and the maximum, are of each cycle, or with "free_per":"contract" and "maximum_per":"contract" of all cycles of the contract together: those whose terms name the same contract.
+
+  {"account":"initech","contract":"2026/017","charges":[{"name":"calls","types":["call.made"],"model":"per_event","unit_amount":"0.01","free_units":"50000","free_per":"contract","maximum":"2000","maximum_per":"contract"}]}
 
   {"account":"globex","start":"2026-02-10","anchor":"anniversary","grace":"5d"}
 
@@ -127,7 +129,7 @@ func (c *termsShowCmd) Run(ctx context.Context, s *session) error {
 }
 
 func termsColumns() []column {
-	return []column{number("version"), text("account"), text("effective_from"), text("start"), text("cadence"), text("anchor"), text("zone"), text("grace"), text("group_by"), text("charges")}
+	return []column{number("version"), text("account"), text("effective_from"), text("start"), text("cadence"), text("anchor"), text("zone"), text("grace"), text("group_by"), text("contract"), text("charges")}
 }
 
 func termsCells(t billing.Terms) []string {
@@ -158,7 +160,7 @@ func termsCells(t billing.Terms) []string {
 	}
 	return []string{
 		fmt.Sprint(t.Version), t.Account, from, start, or("cadence", cadence), or("anchor", t.Anchor.String()), or("zone", t.Zone.String()),
-		or("grace", shortDuration(t.Grace)), or("group_by", string(t.GroupBy)), or("charges", charges),
+		or("grace", shortDuration(t.Grace)), or("group_by", string(t.GroupBy)), t.Contract, or("charges", charges),
 	}
 }
 
@@ -197,8 +199,8 @@ func priced(c billing.Charge) string {
 		text string
 	}{
 		{c.FreeEvents > 0, plural(c.FreeEvents, "free event")},
-		{!c.FreeAmount.IsZero(), c.FreeAmount.String() + " free"},
-		{!c.FreeUnits.IsZero(), c.FreeUnits.String() + " units free"},
+		{!c.FreeAmount.IsZero(), c.FreeAmount.String() + " free" + ofContract(c.FreePerContract)},
+		{!c.FreeUnits.IsZero(), c.FreeUnits.String() + " units free" + ofContract(c.FreePerContract)},
 	} {
 		if part.is {
 			how += ", " + part.text
@@ -215,7 +217,15 @@ func priced(c billing.Charge) string {
 		how += ", at least " + c.Minimum.String()
 	}
 	if c.Maximum != nil {
-		how += ", at most " + c.Maximum.String()
+		how += ", at most " + c.Maximum.String() + ofContract(c.MaximumPerContract)
 	}
 	return how
+}
+
+// ofContract says that an allowance is of all cycles of the contract, if it is.
+func ofContract(is bool) string {
+	if !is {
+		return ""
+	}
+	return " over the contract"
 }
