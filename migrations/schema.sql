@@ -831,6 +831,7 @@ CREATE INDEX carried_stream ON billing.carried USING btree (source, stream) WHER
 CREATE INDEX close_failures_account ON billing.close_failures USING btree (account);
 CREATE INDEX credit_note_lines_by_line ON billing.credit_note_lines USING btree (account, invoice_id, line);
 CREATE INDEX finalisations_position ON billing.finalisations USING btree ("position");
+CREATE INDEX invoice_lines_contract ON billing.invoice_lines USING btree (account, charge, origin_start) WHERE (contract IS NOT NULL);
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines USING btree (account, origin_start);
 CREATE INDEX terms_account ON billing.terms USING btree (account, n);
 CREATE INDEX exports_by_month ON export.exports USING btree (month, n);
