@@ -73,10 +73,13 @@ func (b *Billing) Pay(ctx context.Context, r PaymentRequest) (PaymentResult, err
 			done, err = paymentResult(ctx, tx, v, p)
 			return err
 		}
+		if r.PaidOn == (Date{}) {
+			r.PaidOn = DateOf(b.now().In(b.zone))
+		}
 		if err := r.allowed(v, known, amount); err != nil {
 			return err
 		}
-		p, err := r.insert(ctx, tx, v, amount, DateOf(b.now().In(b.zone)))
+		p, err := r.insert(ctx, tx, v, amount)
 		if err != nil {
 			return err
 		}
@@ -157,6 +160,9 @@ func (r PaymentRequest) reversible(v Invoice, known []Payment, amount decimal.De
 	if !found {
 		return fmt.Errorf("payment %q of the invoice, which it reverses: %w", r.Reverses, ledger.ErrNotFound)
 	}
+	if on := r.PaidOn.String(); on < of.PaidOn {
+		return ledger.Invalid("date", on, fmt.Sprintf("must not be before %s, when payment %q came, which it takes back", of.PaidOn, of.Reference))
+	}
 	left := of.Amount.Amount
 	for _, p := range known {
 		if p.Reverses == of.Reference {
@@ -204,12 +210,8 @@ SELECT $1, $2, $3, $4::text::numeric, $5::text::date, NULLIF($6, ''), $7, $8, d.
 FROM ledger.draw(1) d
 RETURNING position, recorded_at`
 
-func (r PaymentRequest) insert(ctx context.Context, tx pgx.Tx, v Invoice, amount decimal.Decimal, today Date) (Payment, error) {
-	on := r.PaidOn
-	if on == (Date{}) {
-		on = today
-	}
-	p := Payment{Reference: r.Reference, Amount: Money{amount, v.Currency}, PaidOn: on.String(), Reverses: r.Reverses, Note: r.Note, By: r.By}
+func (r PaymentRequest) insert(ctx context.Context, tx pgx.Tx, v Invoice, amount decimal.Decimal) (Payment, error) {
+	p := Payment{Reference: r.Reference, Amount: Money{amount, v.Currency}, PaidOn: r.PaidOn.String(), Reverses: r.Reverses, Note: r.Note, By: r.By}
 	err := tx.QueryRow(ctx, sqlInsertPayment, v.Account, v.ID, r.Reference, amount.String(), p.PaidOn, r.Reverses, r.Note, r.By).
 		Scan(&p.Position, &p.RecordedAt)
 	p.RecordedAt = p.RecordedAt.UTC()

@@ -90,7 +90,7 @@ func (u *run) checkInvoices(ctx context.Context, tx pgx.Tx) error {
 		sums += fmt.Sprintf(", COALESCE(sum(e.%s), 0)", pgx.Identifier{c.Name}.Sanitize())
 	}
 	pins := map[uuid.UUID][]pinnedSum{}
-	if err := u.readPinned(ctx, tx, pins, len(measures), selectPinned+sums+fromPinned, u.since.Position, u.at.Position, u.suspects()); err != nil {
+	if err := u.readPinned(ctx, tx, pins, len(measures), selectPinned+sums+fromPinned, u.since.Position, u.at.Position, u.suspects(checkInvoice)); err != nil {
 		return err
 	}
 	lines, err := u.readLines(ctx, tx)
@@ -122,12 +122,12 @@ func (u *run) checkInvoices(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// suspects are the invoices that open findings are about.
-func (u *run) suspects() []uuid.UUID {
+// suspects are the invoices that open findings of some checks are about.
+func (u *run) suspects(checks ...string) []uuid.UUID {
 	ids := []uuid.UUID{}
 	for _, f := range u.open {
 		var s struct{ Invoice uuid.UUID }
-		if f.Check == checkInvoice && json.Unmarshal(f.Subject, &s) == nil {
+		if slices.Contains(checks, f.Check) && json.Unmarshal(f.Subject, &s) == nil {
 			ids = append(ids, s.Invoice)
 		}
 	}
@@ -135,7 +135,7 @@ func (u *run) suspects() []uuid.UUID {
 }
 
 func (u *run) readLines(ctx context.Context, tx pgx.Tx) ([]invoiceLine, error) {
-	rows, err := tx.Query(ctx, sqlInvoiceLines, u.since.Position, u.at.Position, u.suspects())
+	rows, err := tx.Query(ctx, sqlInvoiceLines, u.since.Position, u.at.Position, u.suspects(checkInvoice))
 	if err != nil {
 		return nil, fmt.Errorf("read invoices: %w", err)
 	}

@@ -14,7 +14,7 @@ type reconcileCmd struct {
 
 // Help is shown below the command's flags.
 func (reconcileCmd) Help() string {
-	return `Finds events that came after their cycle was closed and assigns them to the next open one, where the next close bills them; checks that every billable event of a closed cycle is on exactly one live invoice, that invoices, lines and pins agree, and that opening unbilled + booked − billed = closing unbilled for each account and currency. The exit code is 3 while findings remain.
+	return `Finds events that came after their cycle was closed and assigns them to the next open one, where the next close bills them; checks that every billable event of a closed cycle is on exactly one live invoice, that invoices, lines and pins agree, that what was paid and credited of each invoice could be and adds up, and that opening unbilled + booked − billed = closing unbilled for each account and currency. The exit code is 3 while findings remain.
 
   deltaledger reconcile --output json
   deltaledger reconcile --no-heal`
