@@ -1,5 +1,5 @@
 # Everything that is done with this repository is one of these targets; `make` lists them.
-# A machine needs Go and make. PostgreSQL is installed where it is missing.
+# A machine needs Go and make. PostgreSQL and, for the tests, Chromium are installed where they are missing.
 
 GO        ?= go
 LINT      := $(GO) tool -modfile=tools/go.mod golangci-lint
@@ -14,7 +14,7 @@ CHAOS     ?= 10m
 DERIVED := ./migrations ./api -run 'Test(Schema|OpenAPI)IsCurrent'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fuzz chaos bench fmt fmt-check vet lint generate derived verify postgres
+.PHONY: help demo test race fuzz chaos bench fmt fmt-check vet lint generate derived picture verify postgres browser
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,10 +23,10 @@ demo: ## run the demonstration: a small ledger, from events to invoices
 	@[ -n "$$DATABASE_URL" ] || sh .ci/postgres.sh
 	$(GO) run ./cmd/deltaledger demo
 
-test: postgres ## run all tests
+test: postgres browser ## run all tests
 	$(GO) test -timeout 30m $(TESTFLAGS) $(PACKAGES)
 
-race: postgres ## run all tests under the race detector (needs a C compiler)
+race: postgres browser ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(TESTFLAGS) $(PACKAGES)
 
 fuzz: postgres ## run every fuzzer, or those that FUZZ matches, for FUZZTIME (10s)
@@ -56,6 +56,9 @@ lint: ## run the linters of .golangci.yml
 generate: postgres ## write the derived files: migrations/schema.sql and api/openapi.json
 	$(GO) test -count=1 $(DERIVED) -update
 
+picture: browser ## take the picture of an invoice for the documentation anew: docs/invoice.png
+	$(GO) test -count=1 ./export/document -run '^TestPictureForTheDocumentation$$' -update
+
 derived: postgres ## fail if a derived file is not what the code makes
 	$(GO) test -count=1 $(TESTFLAGS) $(DERIVED)
 
@@ -63,3 +66,6 @@ verify: fmt-check vet lint derived test ## everything that has to hold before a 
 
 postgres: ## make sure of PostgreSQL's programs, without starting a server
 	@sh .ci/postgres.sh
+
+browser: ## make sure of a browser, which the tests of printed invoices need
+	@sh .ci/browser.sh

@@ -10,8 +10,8 @@ set -eu
 oldest=15 # UNIQUE NULLS NOT DISTINCT came with this major version
 drop_in=/etc/postgresql-common/createcluster.d/deltaledger.conf
 
-say() { printf 'postgres: %s\n' "$*" >&2; }
-have() { command -v "$1" >/dev/null 2>&1; }
+tool=postgres
+. "$(dirname "$0")/install.sh"
 
 # major DIR prints the major version of the programs in DIR; fails if it has not both.
 major() {
@@ -31,22 +31,6 @@ usable() {
   done
   return 1
 }
-
-# as_root runs a command with root's rights; without a terminal sudo may not wait for a password.
-as_root() {
-  if [ "$(id -u)" -eq 0 ]; then
-    "$@"
-  elif ! have sudo; then
-    say "installing needs root, and there is no sudo"
-    return 1
-  elif [ -t 0 ]; then
-    sudo "$@"
-  else
-    sudo -n "$@"
-  fi
-}
-
-apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@"; }
 
 # Debian's package makes and starts a cluster of its own when it is first installed. The drop-in forbids that; it has
 # to stand after postgresql-common and before the server, and goes again so that later installations are as usual.

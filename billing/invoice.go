@@ -12,6 +12,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
 )
 
 // Status is what became of an invoice.
@@ -274,21 +275,31 @@ FROM billing.invoice_lines l
 WHERE l.account = $1 AND l.invoice_id = $2
 ORDER BY l.line`
 
-// Show returns an invoice with its lines, payments and credit notes, by its id or its number. ErrNotFound if
-// there is none.
+// Show returns an invoice with its lines, payments and credit notes, by its id or its number, all as of one moment.
+// ErrNotFound if there is none.
 func (b *Billing) Show(ctx context.Context, idOrNumber string) (Invoice, error) {
-	v, err := find(ctx, b.pool, idOrNumber)
-	if err != nil {
-		return Invoice{}, wrap(err, "show invoice")
-	}
-	if v.Lines, err = readLines(ctx, b.pool, v); err != nil {
-		return v, wrap(err, "show invoice %s", idOrNumber)
-	}
-	if v.Payments, err = readPayments(ctx, b.pool, v); err != nil {
-		return v, wrap(err, "show invoice %s", idOrNumber)
-	}
-	v.CreditNotes, err = readCreditNotes(ctx, b.pool, v)
+	var v Invoice
+	err := pg.InSnapshot(ctx, b.pool, func(tx pgx.Tx) error {
+		var err error
+		v, err = show(ctx, tx, idOrNumber)
+		return err
+	})
 	return v, wrap(err, "show invoice %s", idOrNumber)
+}
+
+func show(ctx context.Context, q querier, idOrNumber string) (Invoice, error) {
+	v, err := find(ctx, q, idOrNumber)
+	if err != nil {
+		return v, err
+	}
+	if v.Lines, err = readLines(ctx, q, v); err != nil {
+		return v, err
+	}
+	if v.Payments, err = readPayments(ctx, q, v); err != nil {
+		return v, err
+	}
+	v.CreditNotes, err = readCreditNotes(ctx, q, v)
+	return v, err
 }
 
 func readLines(ctx context.Context, q querier, v Invoice) ([]Line, error) {

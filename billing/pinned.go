@@ -83,14 +83,14 @@ func (b *Billing) pinnedEvents(ctx context.Context, v Invoice, q PinnedQuery, ea
 		args["limit"] = q.Limit
 	}
 	if q.Line != 0 {
-		i := slices.IndexFunc(on.lines, func(l pricedLine) bool { return l.line == q.Line })
-		if i < 0 {
+		if q.Line < 0 || q.Line > on.all {
 			return fmt.Errorf("line %d: %w", q.Line, ledger.ErrNotFound)
 		}
-		l := on.lines[i]
-		if l.charge.Model == ModelFlat { // it bills days
+		i := slices.IndexFunc(on.lines, func(l pricedLine) bool { return l.line == q.Line })
+		if i < 0 { // a flat charge bills days
 			return nil
 		}
+		l := on.lines[i]
 		args["origin"], args["types"], args["pattern"] = l.origin, append([]string{}, l.charge.Types...), on.sel.Pattern(l.charge)
 	}
 	mask := on.sel.Mask(named(args))
@@ -119,7 +119,8 @@ func (b *Billing) pinnedEvents(ctx context.Context, v Invoice, q PinnedQuery, ea
 // linesOn tells on which lines of an invoice an event is that it pins.
 type linesOn struct {
 	sel   Selection
-	lines []pricedLine
+	lines []pricedLine    // that hold any
+	all   int             // lines of the invoice, which are numbered from 1
 	known map[alike][]int // there are few kinds of events
 }
 
@@ -141,9 +142,12 @@ func (b *Billing) linesOf(ctx context.Context, v Invoice, catalogue ledger.Catal
 	if err != nil {
 		return nil, err
 	}
-	on := &linesOn{known: map[alike][]int{}}
+	on := &linesOn{all: len(lines), known: map[alike][]int{}}
 	var charges []Charge
 	for _, l := range lines {
+		if l.Pinned == 0 {
+			continue
+		}
 		c, err := ParseCharge(l.Definition)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", l.Line, err)

@@ -121,7 +121,7 @@ LEFT JOIN billing.invoice_numbers n ON n.account = b.account AND n.invoice_id = 
 LEFT JOIN billing.cycles y ON y.account = i.account AND y.starts_at = i.cycle_start
 LEFT JOIN billing.terms t ON t.n = y.terms
 LEFT JOIN billing.terms f ON f.n = y.base
-LEFT JOIN billing.invoice_lines l ON l.account = b.account AND l.invoice_id = b.invoice_id AND l.origin_start = b.origin_start
+LEFT JOIN billing.invoice_lines l ON l.account = b.account AND l.invoice_id = b.invoice_id AND l.origin_start = b.origin_start AND l.pinned > 0
 LEFT JOIN billing.invoice_numbers o ON o.account = l.account AND o.invoice_id = l.origin_invoice
 ORDER BY e.caused_by IS NOT NULL, e.position, s.status = 'void', i.position DESC, l.line`
 

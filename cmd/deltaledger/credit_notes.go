@@ -8,8 +8,9 @@ import (
 )
 
 type creditNotesCmd struct {
-	List creditNotesListCmd `cmd:"" help:"List credit notes, newest first."`
-	Show creditNotesShowCmd `cmd:"" help:"Show a credit note with its lines."`
+	List  creditNotesListCmd  `cmd:"" help:"List credit notes, newest first."`
+	Show  creditNotesShowCmd  `cmd:"" help:"Show a credit note with its lines."`
+	Print creditNotesPrintCmd `cmd:"" help:"Print a credit note: a page for people, or its lines as CSV."`
 
 	Cancel creditNotesCancelCmd `cmd:"" help:"Take back a credit note that was wrong, by another one."`
 }

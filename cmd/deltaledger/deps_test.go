@@ -54,6 +54,11 @@ var moduleRules = []importRule{
 		why: "a copy is held against the seals, and leaves the ledger only when its files are frozen and its events billed",
 	},
 	{
+		pkg: "deltaledger/export/document",
+		may: []string{"deltaledger/export", "deltaledger/billing", "deltaledger/ledger"},
+		why: "documents are made of values that somebody else has read; like files, they show what was billed",
+	},
+	{
 		pkg: "deltaledger/reconcile/...",
 		may: slices.Concat([]string{"deltaledger/reconcile/...", "deltaledger/billing"}, facts),
 		why: "checks compare what was recorded and billed; a check that reads through export would share its faults",
@@ -213,6 +218,16 @@ var confinements = []confinement{
 		dep: "github.com/parquet-go/parquet-go/...",
 		to:  []string{"deltaledger/export/..."},
 		why: "columns and their types are made in one place",
+	},
+	{
+		dep:    "github.com/chromedp/...",
+		why:    "a browser belongs in the tests of what people print",
+		inTest: []string{"deltaledger/export/document"},
+	},
+	{
+		dep:    "github.com/ledongthuc/pdf",
+		why:    "a browser's PDF is read in the tests of what people print, and nowhere else",
+		inTest: []string{"deltaledger/export/document"},
 	},
 	{
 		dep: "github.com/alecthomas/kong",

@@ -16,6 +16,7 @@ type invoicesCmd struct {
 	List     invoicesListCmd     `cmd:"" help:"List invoices, newest first."`
 	Show     invoicesShowCmd     `cmd:"" help:"Show an invoice with its lines."`
 	Explain  invoicesExplainCmd  `cmd:"" help:"Show the arithmetic of an invoice step by step."`
+	Print    invoicesPrintCmd    `cmd:"" help:"Print an invoice: a page for people, or its lines as CSV."`
 	Events   invoicesEventsCmd   `cmd:"" help:"List the events that are pinned to an invoice."`
 	Issue    invoicesIssueCmd    `cmd:"" help:"Issue invoices that a close with --review left for a person to look at."`
 	Sent     invoicesSentCmd     `cmd:"" help:"Record that an invoice was sent to the customer."`
@@ -152,7 +153,7 @@ func lineTable(ctx context.Context, a *app, v billing.Invoice) (table, error) {
 				return t, err
 			}
 		}
-		t.add(strconv.Itoa(l.Line), l.Charge, priced(charge), day(l.OriginStart, zone), day(l.OriginEnd, zone), strconv.FormatBool(l.Late), origin,
+		t.add(strconv.Itoa(l.Line), l.Charge, charge.InWords(""), day(l.OriginStart, zone), day(l.OriginEnd, zone), strconv.FormatBool(l.Late), origin,
 			fmt.Sprint(l.Events), l.Before.String(), l.Added.String(), l.Exact.String(), l.Billed.String(), l.Amount.String(), l.Credited.String(), v.Currency)
 	}
 	return t, nil

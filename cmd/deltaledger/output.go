@@ -39,10 +39,7 @@ func (s *session) show(document any, rows table) error {
 	var err error
 	switch s.Output {
 	case outputJSON:
-		enc := json.NewEncoder(s.out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(document)
+		err = writeJSON(s.out, document)
 	case outputCSV:
 		err = rows.writeCSV(s.out)
 	default:
@@ -52,6 +49,14 @@ func (s *session) show(document any, rows table) error {
 		return fmt.Errorf("write the result: %w", err)
 	}
 	return nil
+}
+
+// writeJSON writes one indented JSON document.
+func writeJSON(w io.Writer, document any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(document)
 }
 
 // writeCSV writes RFC 4180 with LF.

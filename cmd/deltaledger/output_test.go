@@ -86,7 +86,7 @@ func TestSentences(t *testing.T) {
 		},
 		"sum of amount of sold and gift": {Model: billing.ModelSum, Measure: "amount", Types: []string{"sold", "gift"}},
 	} {
-		if got := priced(c); got != want {
+		if got := c.InWords(""); got != want {
 			t.Errorf("charge: %q, want %q", got, want)
 		}
 	}

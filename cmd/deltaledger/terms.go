@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"deltaledger/billing"
 )
@@ -138,7 +137,7 @@ func termsCells(t billing.Terms) []string {
 		if i > 0 {
 			charges += ", "
 		}
-		charges += c.Name + ": " + priced(c)
+		charges += c.Name + ": " + c.InWords("")
 	}
 	from, start := "", "" // always; unknown
 	if !t.EffectiveFrom.IsZero() {
@@ -162,70 +161,4 @@ func termsCells(t billing.Terms) []string {
 		fmt.Sprint(t.Version), t.Account, from, start, or("cadence", cadence), or("anchor", t.Anchor.String()), or("zone", t.Zone.String()),
 		or("grace", shortDuration(t.Grace)), or("group_by", string(t.GroupBy)), t.Contract, or("charges", charges),
 	}
-}
-
-// priced says how a charge makes a price: sum of amount, or 2.5% + 0.10 per event of amount of line.sold.
-func priced(c billing.Charge) string {
-	how := string(c.Model) + " of " + c.Measure
-	switch c.Model {
-	case billing.ModelPercentage:
-		how = c.Rate.String() + "%"
-		if !c.FixedAmount.IsZero() {
-			how += " + " + c.FixedAmount.String() + " per event"
-		}
-		how += " of " + c.Measure
-	case billing.ModelFlat:
-		how = c.Amount.String() + " per cycle"
-	case billing.ModelPerEvent:
-		how = c.UnitAmount.String() + " per event"
-	case billing.ModelPerUnit:
-		how = c.UnitAmount.String() + " per unit of " + c.Measure
-	case billing.ModelGraduated, billing.ModelVolume:
-		how = fmt.Sprintf("%s, %s, of %s", c.Model, plural(len(c.Tiers), "tier"), c.Measure)
-	case billing.ModelPackage:
-		how = fmt.Sprintf("%s per %s of %s", c.PackageAmount, c.PackageSize, c.Measure)
-	}
-	if len(c.Types) > 0 {
-		how += " of " + strings.Join(c.Types, " and ")
-	}
-	for _, f := range c.Filters {
-		how += " with " + f.Dimension + " " + strings.Join(f.Values, " or ")
-	}
-	if c.Currency != "" {
-		how += " in " + c.Currency
-	}
-	for _, part := range []struct {
-		is   bool
-		text string
-	}{
-		{c.FreeEvents > 0, plural(c.FreeEvents, "free event")},
-		{!c.FreeAmount.IsZero(), c.FreeAmount.String() + " free" + ofContract(c.FreePerContract)},
-		{!c.FreeUnits.IsZero(), c.FreeUnits.String() + " units free" + ofContract(c.FreePerContract)},
-	} {
-		if part.is {
-			how += ", " + part.text
-		}
-	}
-	for _, d := range c.Discounts {
-		if d.Amount.IsZero() {
-			how += ", less " + d.Percentage.String() + "%"
-		} else {
-			how += ", less " + d.Amount.String()
-		}
-	}
-	if c.Minimum != nil {
-		how += ", at least " + c.Minimum.String()
-	}
-	if c.Maximum != nil {
-		how += ", at most " + c.Maximum.String() + ofContract(c.MaximumPerContract)
-	}
-	return how
-}
-
-// ofContract says that an allowance is of all cycles of the contract, if it is.
-func ofContract(is bool) string {
-	if !is {
-		return ""
-	}
-	return " over the contract"
 }
