@@ -18,7 +18,7 @@ type PinnedEvent struct {
 	Position    int64            `json:"position"`
 	RecordedAt  time.Time        `json:"recorded_at"`
 	OccurredAt  time.Time        `json:"occurred_at"`
-	OriginStart time.Time        `json:"origin_start"` // of the cycle that it happened in
+	OriginStart time.Time        `json:"origin_start"` // of the cycle that it belongs to: in which it happened, or its order was final
 	Source      string           `json:"source"`
 	ID          string           `json:"id"`
 	Stream      string           `json:"stream,omitempty"`

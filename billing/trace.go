@@ -64,7 +64,7 @@ type TracedInvoice struct {
 	Run           *int64       `json:"run,omitempty"` // the close run that wrote it; absent: it was written in place of a void one
 	Watermark     int64        `json:"watermark"`     // of that close
 	Rebills       *uuid.UUID   `json:"rebills,omitempty"`
-	OriginStart   time.Time    `json:"origin_start"` // of the cycle in which the row happened
+	OriginStart   time.Time    `json:"origin_start"` // of the cycle that it belongs to: in which it happened, or its order was final
 	OriginEnd     *time.Time   `json:"origin_end,omitempty"`
 	Late          bool         `json:"late"`                     // that is another cycle than the invoice's
 	OriginInvoice *uuid.UUID   `json:"origin_invoice,omitempty"` // late: the invoice that billed the cycle first, where there is one
@@ -137,9 +137,24 @@ func (b *Billing) Trace(ctx context.Context, source, id string) (Trace, error) {
 	}
 	args := pgx.NamedArgs{"event_key": uuid.UUID(ledger.EventKey(source, id))}
 	sql := withTexts(sqlTrace, catalogue, args)
+	t, err := b.traced(ctx, source, id, sql, args)
+	if err == nil && slices.ContainsFunc(t.Rows, func(r TracedRow) bool { return r.Unbilled != nil && r.Unbilled.Reason == ReasonOrderOpen }) {
+		// What finalises orders is known from the events up to the last time that somebody derived it.
+		var w ledger.Watermark
+		if w, err = b.ledger.AsOf(ctx, ""); err == nil {
+			err = b.DeriveAccounts(ctx, w)
+		}
+		if err == nil {
+			t, err = b.traced(ctx, source, id, sql, args)
+		}
+	}
+	return t, wrap(err, "trace event")
+}
+
+func (b *Billing) traced(ctx context.Context, source, id, sql string, args pgx.NamedArgs) (Trace, error) {
 	t := Trace{Source: source, ID: id}
 	// One snapshot, so that what isn't billed in the first query isn't billed where its reason is looked for either.
-	err = pg.InSnapshot(ctx, b.pool, func(tx pgx.Tx) error {
+	err := pg.InSnapshot(ctx, b.pool, func(tx pgx.Tx) error {
 		t.Rows = nil
 		rows, err := tx.Query(ctx, sql, args)
 		if err != nil {
@@ -154,7 +169,7 @@ func (b *Billing) Trace(ctx context.Context, source, id string) (Trace, error) {
 		return b.explainUnbilled(ctx, tx, t.Rows)
 	})
 	if err != nil {
-		return Trace{}, wrap(err, "trace event")
+		return Trace{}, err
 	}
 	t.Account = t.Rows[0].Account
 	return t, nil

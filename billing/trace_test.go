@@ -227,3 +227,39 @@ func TestTraceOfRowsThatTheLedgerMade(t *testing.T) {
 		}
 	}
 }
+
+// An order is traced by the cycle in which it is final, and says so while it isn't.
+func TestTraceOfOrders(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-02-05T00:00:00Z")
+	f.terms(byOrder)
+	placed := f.ofOrder("acme", "o1", "order.placed", "2026-01-10T00:00:00Z", "100")
+	f.record(placed, f.ofOrder("acme", "o2", "order.completed", "2026-01-20T00:00:00Z", "7"))
+	unbilled := func() *Unbilled { t.Helper(); return f.trace("orders", placed.ID).Rows[0].Unbilled }
+	if u := unbilled(); u == nil || u.Reason != ReasonOrderOpen || u.BilledIn != nil {
+		t.Errorf("before it is final: %+v", u)
+	}
+	f.close("2026-01-31")
+	if u := unbilled(); u == nil || u.Reason != ReasonOrderOpen {
+		t.Errorf("after the cycle in which it was placed: %+v", u)
+	}
+	done := f.ofOrder("acme", "o1", "order.completed", "2026-02-03T00:00:00Z", "1")
+	f.record(done)
+	if u := unbilled(); u == nil || u.Reason != ReasonCycleOpen || !u.CycleStart.Equal(mustTime(t, "2026-02-01T00:00:00Z")) || !u.BilledIn.Equal(u.CycleStart) {
+		t.Errorf("when it is final: %+v", u)
+	}
+	f.at("2026-03-05T00:00:00Z")
+	f.close("2026-02-28")
+	late := f.ofOrder("acme", "o1", "order.placed", "2026-03-02T00:00:00Z", "5")
+	f.record(late)
+	if u := f.trace("orders", late.ID).Rows[0].Unbilled; u == nil || u.Reason != ReasonCycleOpen || !u.CycleStart.Equal(mustTime(t, "2026-02-01T00:00:00Z")) || !u.BilledIn.Equal(mustTime(t, "2026-03-01T00:00:00Z")) {
+		t.Errorf("after it was final: %+v", u)
+	}
+	f.at("2026-04-05T00:00:00Z")
+	f.close("2026-03-31")
+	on := f.trace("orders", late.ID).Rows[0].Billed[0]
+	if !on.OriginStart.Equal(mustTime(t, "2026-02-01T00:00:00Z")) || !on.CycleStart.Equal(mustTime(t, "2026-03-01T00:00:00Z")) || len(on.Lines) != 1 {
+		t.Errorf("its adjustment: %+v", on)
+	}
+	f.checkTraces("acme")
+}

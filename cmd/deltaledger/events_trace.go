@@ -72,7 +72,7 @@ func traceTable(t billing.Trace) table {
 // unbilledNote says why a row isn't billed, and when it will be.
 func unbilledNote(r billing.TracedRow) string {
 	u, zone := r.Unbilled, zoneNamed(r.Unbilled.Zone)
-	text := fmt.Sprintf("%s happened in the cycle %s to %s (%s): %s", printable(r.ID), day(u.CycleStart, zone), day(u.CycleEnd, zone), zone, printable(u.Why))
+	text := fmt.Sprintf("%s belongs to the cycle %s to %s (%s): %s", printable(r.ID), day(u.CycleStart, zone), day(u.CycleEnd, zone), zone, printable(u.Why))
 	if u.BilledIn != nil && u.ClosableFrom != nil {
 		text += fmt.Sprintf("; billed in the cycle that begins %s, which can be closed from %s", day(*u.BilledIn, zone), stamp(*u.ClosableFrom))
 	}

@@ -246,6 +246,14 @@ func creditNoteContent(n billing.CreditNote, v billing.Invoice, o Options) conte
 	if v.IssuedAt != nil {
 		c.fact("Invoice issued", date(*v.IssuedAt, z))
 	}
+	for _, other := range v.CreditNotes {
+		if n.Cancels != nil && other.ID == *n.Cancels {
+			c.fact("Cancels", "credit note "+other.Number)
+		}
+		if n.CancelledBy != nil && other.ID == *n.CancelledBy {
+			c.fact("Cancelled by", "credit note "+other.Number)
+		}
+	}
 	c.fact("Billing period", period(v.CycleStart, v.CycleEnd, z))
 	c.fact("Time zone", z.String())
 	c.fact("Account", n.Account)
@@ -260,8 +268,10 @@ func creditNoteContent(n billing.CreditNote, v billing.Invoice, o Options) conte
 	rows := make([]row, len(n.Lines))
 	for i, l := range n.Lines {
 		rows[i] = row{[]cell{
-			{Text: fmt.Sprint(l.Line), Number: true}, {Text: readable(l.Charge), Below: []string{readable(fmt.Sprintf("line %d of invoice %s", l.Line, n.Corrects))}},
-			number(billed[l.Line].Amount.String()), number(l.Amount.String()),
+			{Text: fmt.Sprint(l.Line), Number: true},
+			{Text: readable(l.Charge), Below: []string{readable(fmt.Sprintf("line %d of invoice %s", l.Line, n.Corrects))}},
+			number(billed[l.Line].Amount.String()),
+			number(l.Amount.String()),
 		}}
 	}
 	c.rows(rows)
