@@ -78,7 +78,7 @@ func children(t *testing.T, parent int) (all []int) {
 }
 
 // kill ends a process, which may have ended by itself.
-func kill(t *testing.T, pid int) {
+func kill(t testing.TB, pid int) {
 	t.Helper()
 	if pid <= 0 {
 		return
