@@ -110,3 +110,55 @@ RETURNING id::text`
 	}
 	return id
 }
+
+// aged is a ledger whose accounts were closed day by day for so many days, and have events of one more, of which a tenth is late for
+// the day before.
+func aged(b *testing.B, accounts, days int) *fixture {
+	b.Helper()
+	f := newFixture(b, "2026-06-10T00:00:00Z")
+	f.terms(`{"cadence":"daily","grace":"0h","charges":[{"name":"all","measure":"amount","model":"sum"},{"name":"card","measure":"amount","model":"percentage","rate":"1.5"}]}`)
+	start := mustTime(b, "2026-01-01T00:00:00Z")
+	for day := range days + 1 {
+		var batch []ledger.Event
+		for i := range accounts {
+			for hour := range 4 {
+				batch = append(batch, f.event(fmt.Sprintf("account-%05d", i), start.AddDate(0, 0, day).Add(time.Duration(hour)*time.Hour).Format(time.RFC3339), "12.34"))
+			}
+			if day > 0 && i%10 == 0 {
+				batch = append(batch, f.event(fmt.Sprintf("account-%05d", i), start.AddDate(0, 0, day-1).Add(20*time.Hour).Format(time.RFC3339), "1.23"))
+			}
+		}
+		f.record(batch...)
+		if day < days {
+			f.close(start.AddDate(0, 0, day).Format(time.DateOnly))
+		}
+	}
+	if _, err := f.db.Super.Exec(f.Context(), "ANALYZE"); err != nil {
+		b.Fatal(err)
+	}
+	return f
+}
+
+// The close of one cycle of accounts with 60 earlier ones, against that of accounts with 5. The ratio is how much longer it takes.
+func BenchmarkCloseAfterHistory(b *testing.B) {
+	const accounts, short, long = 500, 5, 60
+	for b.Loop() {
+		b.StopTimer()
+		var took [2]time.Duration
+		for i, days := range []int{short, long} {
+			f := aged(b, accounts, days)
+			through := mustTime(b, "2026-01-01T00:00:00Z").AddDate(0, 0, days).Format(time.DateOnly)
+			b.StartTimer()
+			start := time.Now()
+			if done := f.close(through); done.Invoices != accounts || done.Late != accounts/10 {
+				b.Fatalf("result: %+v", done)
+			}
+			took[i] = time.Since(start)
+			b.StopTimer()
+		}
+		b.ReportMetric(accounts/took[0].Seconds(), "accounts/s-after-5")
+		b.ReportMetric(accounts/took[1].Seconds(), "accounts/s-after-60")
+		b.ReportMetric(took[1].Seconds()/took[0].Seconds(), "ratio")
+		b.StartTimer()
+	}
+}
