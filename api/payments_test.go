@@ -80,8 +80,22 @@ func TestAfterTheInvoice(t *testing.T) {
 	if v.at(t, "status") != "part-paid" || v.at(t, "credited") != "2.50" || v.at(t, "open") != "47.50" || v.count(t, "payments") != 2 || v.count(t, "credit_notes") != 1 || v.at(t, "lines.0.credited") != "2.50" {
 		t.Errorf("%s", v.body)
 	}
+	cancel := s.want(s.post("/v1/credit-notes/CN-000001/cancel", `{"reason":"for another customer","by":"jane"}`), 200)
+	if cancel.at(t, "number") != "CN-000002" || cancel.at(t, "cancels") != note.at(t, "id") || cancel.at(t, "total") != "-2.50" || cancel.at(t, "lines.0.amount") != "-2.50" {
+		t.Errorf("%s", cancel.body)
+	}
+	if again := s.want(s.post("/v1/credit-notes/CN-000001/cancel", `{"reason":"for another customer","by":"jane"}`), 200); !bytes.Equal(again.body, cancel.body) {
+		t.Errorf("the same again: %s", again.body)
+	}
+	s.want(s.post("/v1/credit-notes/CN-000001/cancel", `{"reason":"another","by":"jane"}`), 409)
+	s.want(s.post("/v1/credit-notes/CN-000002/cancel", `{"reason":"x","by":"jane"}`), 409)
+	s.want(s.post("/v1/credit-notes/CN-000009/cancel", `{"reason":"x","by":"jane"}`), 404)
+	s.want(s.post("/v1/credit-notes/CN-000001/cancel", `{"by":"jane"}`), 422)
+	if v := s.want(s.get("/v1/invoices/INV-000001"), 200); v.at(t, "credited") != "0.00" || v.at(t, "open") != "50.00" || v.at(t, "credit_notes.0.cancelled_by") != cancel.at(t, "id") {
+		t.Errorf("%s", v.body)
+	}
 
-	if n := s.want(s.post("/v1/numbers", `{"kind":"invoice","format":"R{year}-{number:04}","by":"jane"}`), 200); n.at(t, "numbers.0.format") != "R{year}-{number:04}" || n.at(t, "numbers.1.next") != "CN-000002" {
+	if n := s.want(s.post("/v1/numbers", `{"kind":"invoice","format":"R{year}-{number:04}","by":"jane"}`), 200); n.at(t, "numbers.0.format") != "R{year}-{number:04}" || n.at(t, "numbers.1.next") != "CN-000003" {
 		t.Errorf("%s", n.body)
 	}
 	s.want(s.get("/v1/numbers"), 200)
