@@ -194,6 +194,15 @@ func setTermsDoc() doc {
 	}
 }
 
+// limitSchema describes a limit of terms.
+func limitSchema(description string) *huma.Schema {
+	amount := &huma.Schema{Type: huma.TypeString, Examples: []any{"1000.00"}}
+	return &huma.Schema{
+		OneOf:       []*huma.Schema{amount, {Type: huma.TypeObject, AdditionalProperties: &huma.Schema{Type: huma.TypeString}, Examples: []any{map[string]any{"EUR": "1000.00"}}}},
+		Description: description + ". An amount in every currency, or by currency those that have one",
+	}
+}
+
 // termsRequest describes a body that is terms.
 func termsRequest() *huma.RequestBody {
 	text := func(description, example string) *huma.Schema {
@@ -213,6 +222,8 @@ func termsRequest() *huma.RequestBody {
 			"grace":          {Type: huma.TypeString, Default: "48h", Description: "How long after its end a cycle stays open, in hours, minutes and seconds; at most 744h", Examples: []any{"48h"}},
 			"group_by":       {Type: huma.TypeString, Enum: []any{"account", "stream"}, Default: "account", Description: "What gets an invoice of its own"},
 			"contract":       text("Names the contract with the account. Its cycles under one name share the allowances of charges that are per contract; another name begins anew. Later terms of the account keep it", "2026/017"),
+			"review_above":   limitSchema("What the late and adjustment lines of an invoice may come to, each without its sign, before it waits for a person; none: whatever they come to"),
+			"approve_above":  limitSchema("From above what amount on an adjustment of a bill needs a second person; none: never"),
 			"charges":        {Type: huma.TypeArray, Items: charge, Description: "What is billed, in the order of the lines; at most 64. The default terms must have some"},
 		},
 	}

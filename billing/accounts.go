@@ -120,6 +120,7 @@ type pending struct {
 	through  time.Time // latest occurred_at of all its events; zero: it has none
 	explicit passage   // its newest row of billing.closes
 	carries  bool      // events of it wait for their orders to be final
+	adjusts  bool      // adjustments, or reratings of closed cycles, wait for its next close
 }
 
 // An account that is billed without any event has a row too.
@@ -129,10 +130,16 @@ VALUES ($1, 0, '0001-01-01Z')
 ON CONFLICT (account) DO NOTHING`
 
 // Accounts that have had events since their last close, or have events after its end or such that wait for their
-// orders, or terms that bill cycles without events. Which cycles
-// those are in, and whether a run without a row has passed them, only the calendar knows.
+// orders, or adjustments that wait for the next, or terms that bill cycles without events. Which cycles those are in,
+// and whether a run without a row has passed them, only the calendar knows.
 const sqlPendingAccounts = `
-SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at, k.carries
+WITH adjusted AS MATERIALIZED (
+    SELECT s.account FROM billing.adjustment_states s WHERE s.status = 'ready'
+  UNION
+    SELECT r.account FROM billing.reratings r
+    WHERE NOT EXISTS (SELECT FROM billing.rerated d WHERE d.account = r.account AND d.terms = r.terms)
+)
+SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at, k.carries, a.account IN (SELECT d.account FROM adjusted d)
 FROM billing.accounts a
 CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM billing.carried w WHERE w.account = a.account AND w.settled IS NULL) AS carries
@@ -147,7 +154,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) c ON true
 WHERE a.account > $1 AND ($2 = '' OR a.account = $2)
-  AND (a.pending_from IS NOT NULL OR k.carries OR c.through_at IS NULL OR a.pending_through >= c.through_at
+  AND (a.pending_from IS NOT NULL OR k.carries OR c.through_at IS NULL OR a.pending_through >= c.through_at OR a.account IN (SELECT d.account FROM adjusted d)
        OR EXISTS (SELECT FROM billing.terms t
                   WHERE t.account IS NULL AND jsonb_path_exists(t.terms, '$.charges[*] ? (@.model == "flat" || exists (@.minimum))'))
        OR EXISTS (SELECT FROM billing.terms t
@@ -165,7 +172,7 @@ func (b *Billing) pendingAfter(ctx context.Context, after, only string, limit in
 		var p pending
 		var from, end, taken *time.Time
 		var w *int64
-		err := row.Scan(&p.account, &from, &p.through, &end, &w, &taken, &p.carries)
+		err := row.Scan(&p.account, &from, &p.through, &end, &w, &taken, &p.carries, &p.adjusts)
 		p.from, p.through, p.explicit = utc(from), p.through.UTC(), passageOf(end, w, taken)
 		return p, err
 	})

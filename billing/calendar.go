@@ -31,7 +31,9 @@ type Cycle struct {
 // of an account is a boundary, wherever it lies, unless the account was closed
 // beyond it when its terms were recorded.
 type Calendar struct {
-	spans []span // by time; at least one
+	spans     []span // by time; at least one
+	defaults  layer
+	reratings []rerating // of closed cycles, by version
 }
 
 // span is the time in which the same versions are in force.
@@ -86,7 +88,7 @@ func NewCalendar(history []Terms) (*Calendar, error) {
 			own = append(own, v)
 		}
 	}
-	c := &Calendar{spans: []span{wanted(defaults, own, time.Time{})}}
+	c := &Calendar{spans: []span{wanted(defaults, own, time.Time{})}, defaults: defaults}
 	c.walk(defaults, own)
 	return c, nil
 }
@@ -96,6 +98,9 @@ func (c *Calendar) Charges() []Charge {
 	var charges []Charge
 	for _, s := range c.spans {
 		charges = append(charges, s.terms.Charges...)
+	}
+	for _, r := range c.reratings {
+		charges = append(charges, c.rerated(r.from, r).Charges...)
 	}
 	return charges
 }
@@ -297,8 +302,16 @@ func (c *Calendar) Whole(cy Cycle) Cycle {
 func (c *Calendar) Next(cy Cycle) Cycle { return c.Cycle(cy.End) }
 
 // TermsAt returns the terms in force in the cycle that starts at, or holds, the
-// instant, with what they leave to the default terms filled in.
-func (c *Calendar) TermsAt(cycleStart time.Time) Terms { return c.spans[c.spanAt(cycleStart)].terms }
+// instant, with what they leave to the default terms filled in. The charges are
+// those of the newest rerating of the cycle, if there is any.
+func (c *Calendar) TermsAt(cycleStart time.Time) Terms {
+	for _, r := range slices.Backward(c.reratings) {
+		if !cycleStart.Before(r.from) && cycleStart.Before(r.through) {
+			return c.rerated(cycleStart, r)
+		}
+	}
+	return c.spans[c.spanAt(cycleStart)].terms
+}
 
 // Effective returns the boundary at which a version takes over; zero if it holds
 // from the beginning. ok is false for a version that never does: one superseded

@@ -37,11 +37,17 @@ type window struct {
 	sel    Selection // of the charges of terms
 	cal    *Calendar
 	since  time.Time // of an account that nothing was billed to: its first event, where flat charges of default terms begin
+
+	history     []Terms             // of the account
+	plain       *Calendar           // as cal was before the reratings that are due
+	rerated     []bool              // the cycles that those bring
+	covered     []int               // of those, by number from 1, the ones in which they may select events that nothing did
+	adjustments []pendingAdjustment // that the first open cycle bills
 }
 
 // newWindow is the window from what is closed to end. Without an end there is nothing on time in it.
 func newWindow(v *view, watermark int64, end time.Time) window {
-	w := window{account: v.account, watermark: watermark, from: v.closed.end, closed: v.closed, cal: v.cal}
+	w := window{account: v.account, watermark: watermark, from: v.closed.end, closed: v.closed, cal: v.cal, history: v.line.history, plain: v.plain, adjustments: v.adjustments}
 	if v.explicit.end.IsZero() {
 		w.since = v.state.from
 	}
@@ -52,11 +58,19 @@ func newWindow(v *view, watermark int64, end time.Time) window {
 	if start := v.cal.recursFrom(); w.from.IsZero() && !start.IsZero() && (low.IsZero() || start.Before(low)) {
 		low = start
 	}
+	if low.IsZero() && len(v.adjustments) > 0 {
+		low = v.adjustments[0].madeAt
+	}
 	if low.IsZero() { // never closed, and nothing to bill
 		return w
 	}
 	first := v.cal.Cycle(low)
 	w.low = first.Start
+	for _, r := range v.due {
+		if r.from.Before(first.Start) {
+			first = v.cal.Cycle(r.from)
+		}
+	}
 	if w.from.IsZero() {
 		w.from = first.Start
 	}
@@ -66,6 +80,10 @@ func newWindow(v *view, watermark int64, end time.Time) window {
 		}
 		w.cycles = append(w.cycles, cy)
 		w.terms = append(w.terms, v.cal.TermsAt(cy.Start))
+		w.rerated = append(w.rerated, slices.ContainsFunc(v.due, func(r rerating) bool { return !cy.Start.Before(r.from) && cy.Start.Before(r.through) }))
+		if n := len(w.cycles); w.rerated[n-1] && !selectNoMore(w.terms[n-1].Charges, v.plain.TermsAt(cy.Start).Charges) {
+			w.covered = append(w.covered, n)
+		}
 	}
 	return w
 }
@@ -136,11 +154,19 @@ const isLate = `
     AND e.position > @closed_watermark AND e.recorded_at >= @closed_taken_at
     AND NOT EXISTS (SELECT FROM billing.pins p WHERE p.account = e.account AND p.position = e.position)`
 
+// isCovered finds what no close could bill of cycles that get other charges: what came before the last close and is on no
+// invoice, nor waits for an order.
+const isCovered = `
+    e.account = @account AND e.position <= @closed_watermark
+    AND e.occurred_at >= (@bounds::timestamptz[])[1] AND e.occurred_at < @from AND b.cycle = ANY(@covered::int[])
+    AND NOT EXISTS (SELECT FROM billing.pins p WHERE p.account = e.account AND p.position = e.position)
+    AND NOT EXISTS (SELECT FROM billing.carried w WHERE w.account = e.account AND w.position = e.position)`
+
 // args are the parameters of the queries about the window.
 func (w *window) args() pgx.NamedArgs {
 	args := pgx.NamedArgs{
 		"bounds": w.bounds(), "by_stream": w.byStream(), "account": w.account, "watermark": w.watermark, "from": w.from,
-		"closed_watermark": w.closed.watermark, "closed_taken_at": w.closed.takenAt,
+		"closed_watermark": w.closed.watermark, "closed_taken_at": w.closed.takenAt, "covered": w.covered,
 	}
 	if w.orders != nil {
 		args["low"], args["open"] = w.low, w.open
@@ -219,6 +245,7 @@ type bunch struct {
 	cycle    int // index in the window, of the cycle that they belong to
 	target   int // that of the cycle that bills them
 	late     bool
+	covered  bool // not late, but selected by new charges of a closed cycle
 	currency string
 	stream   string // empty: of the account's invoice
 	typ      string
@@ -249,6 +276,18 @@ func (w *window) lateBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunc
 		return nil, nil
 	}
 	return w.queryBunches(ctx, tx, m, fromEvents+" WHERE "+isLate)
+}
+
+// coveredBunches adds up what only the new charges of closed cycles select.
+func (w *window) coveredBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunch, error) {
+	if len(w.covered) == 0 {
+		return nil, nil
+	}
+	found, err := w.queryBunches(ctx, tx, m, fromEvents+" WHERE "+isCovered)
+	for i := range found {
+		found[i].target, found[i].late, found[i].covered = w.open, true, true
+	}
+	return found, err
 }
 
 // onTimeBunches adds up what is on time.

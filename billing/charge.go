@@ -29,9 +29,13 @@ const (
 	// ModelFlat bills Amount for every cycle, with events or without, in
 	// proportion to the local days that the cycle has of a whole one.
 	ModelFlat Model = "flat"
+	// ModelAdjustment is of lines alone, and never of terms: it bills Amount, whatever
+	// happened. A person's adjustment is one, and so is a charge that terms recorded
+	// for a closed cycle don't have any more, with Amount zero.
+	ModelAdjustment Model = "adjustment"
 )
 
-// models are all of them, in the order in which messages list them.
+// models are all that terms may have, in the order in which messages list them.
 var models = []Model{ModelSum, ModelPercentage, ModelPerEvent, ModelPerUnit, ModelGraduated, ModelVolume, ModelPackage, ModelFlat}
 
 // MeasureCount is the measure of charges that count events instead of summing a
@@ -94,7 +98,8 @@ type Charge struct {
 	// PackageSize and PackageAmount are of ModelPackage: units in a package, and
 	// its price.
 	PackageSize, PackageAmount decimal.Decimal
-	// Amount is the price of a whole cycle, of ModelFlat.
+	// Amount is the price of a whole cycle, of ModelFlat, or what ModelAdjustment
+	// bills.
 	Amount decimal.Decimal
 	// FreeUnits are how many units of a cycle cost nothing, of the models that
 	// price units.
@@ -154,7 +159,7 @@ const (
 // SelectsType reports whether the charge bills events of the type, as far as its
 // filters let it.
 func (c Charge) SelectsType(eventType string) bool {
-	return c.Model != ModelFlat && (len(c.Types) == 0 || slices.Contains(c.Types, eventType))
+	return c.Model != ModelFlat && c.Model != ModelAdjustment && (len(c.Types) == 0 || slices.Contains(c.Types, eventType))
 }
 
 // Sums is the column that the charge sums; empty for one that only counts.

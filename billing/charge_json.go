@@ -104,7 +104,7 @@ func (c Charge) json() chargeJSON {
 		out.Measure, out.UnitAmount = "", c.UnitAmount.String()
 	case ModelPerUnit:
 		out.UnitAmount = c.UnitAmount.String()
-	case ModelFlat:
+	case ModelFlat, ModelAdjustment:
 		out.Amount = c.Amount.String()
 	case ModelPackage:
 		out.PackageSize, out.PackageAmount = c.PackageSize.String(), c.PackageAmount.String()
@@ -129,7 +129,7 @@ func (c Charge) definition() string {
 
 // ParseCharge reads a charge as a line of an invoice keeps it.
 func ParseCharge(definition []byte) (Charge, error) {
-	p := &termsParser{}
+	p := &termsParser{line: true}
 	c := p.charge("", p.document(definition))
 	if len(p.problems) > 0 {
 		// Not as the error itself: that is for terms which somebody sent.

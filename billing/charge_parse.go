@@ -49,6 +49,7 @@ var modelFields = map[Model][]string{
 	ModelVolume:     {"measure", "tiers", "", "free_units", "free_per"},
 	ModelPackage:    {"measure", "package_size", "package_amount", "", "free_units", "free_per"},
 	ModelFlat:       {"amount"},
+	ModelAdjustment: {"amount"},
 }
 
 // charge reads a charge. What its model needs must be there, and what belongs to other models must not.
@@ -74,6 +75,9 @@ func (p *termsParser) charge(path string, n node) Charge {
 		names := make([]string, len(models))
 		for i, m := range models {
 			names[i] = string(m)
+		}
+		if p.line {
+			names = append(names, string(ModelAdjustment))
 		}
 		c.Model = Model(f.choice("model", "", names...))
 	}
@@ -139,7 +143,7 @@ func (p *termsParser) measure(f fields, m Model) string {
 	if m == ModelPerEvent {
 		return MeasureCount
 	}
-	if m == ModelFlat {
+	if m == ModelFlat || m == ModelAdjustment {
 		return ""
 	}
 	s, ok := f.required("measure", maxShort)

@@ -265,7 +265,7 @@ func (c *closing) worthwhile(p pending, k known) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	waits := !p.from.IsZero() // something came since the last close
+	waits := !p.from.IsZero() || p.adjusts // something came since the last close
 	if waits || p.through.After(closed.end) {
 		c.skipped(p, cal, closed, waits)
 	}

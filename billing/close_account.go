@@ -56,6 +56,9 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 		if run.watermark.Position < v.closed.watermark {
 			return fmt.Errorf("another run has closed it at the later watermark %d: close again: %w", v.closed.watermark, ledger.ErrConflict)
 		}
+		if err := v.prepare(ctx, tx, run.watermark.Position); err != nil {
+			return err
+		}
 		var out writes
 		out.exec(nil, sqlPlanOnce)
 		queueParkedCheck(&out, account)
@@ -71,10 +74,14 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 		}
 		out.exec(nil, sqlInsertClose, account, end, run.watermark.Position, run.n)
 		out.exec(nil, sqlSettleAccount, account, run.watermark.Position)
-		queueInvoices(&out, account, all, nil, &run.n, run.watermark.Position)
-		if run.review {
-			queueReviews(&out, account, all, reviewAsked)
+		queueRerated(&out, v, run.n)
+		for _, d := range all {
+			if run.review && d.review == "" {
+				d.review = reviewAsked
+			}
 		}
+		queueInvoices(&out, account, all, nil, &run.n, run.watermark.Position)
+		queueReviews(&out, account, all)
 		return out.send(ctx, tx)
 	})
 	return done, err
@@ -92,7 +99,9 @@ func (b *Billing) bill(ctx context.Context, tx pgx.Tx, run *closeRun, v *view, w
 	all, late := r.drafts, r.late
 	queueCycles(out, w, all, run.n)
 	queueIDs(out, v.account, all)
-	if late = slices.DeleteFunc(late, func(g bunch) bool { return g.invoice == uuid.Nil }); len(late) > 0 {
+	billed := slices.DeleteFunc(late, func(g bunch) bool { return g.invoice == uuid.Nil })
+	queuePins(out, w, slices.DeleteFunc(slices.Clone(billed), func(g bunch) bool { return !g.covered }), sqlInsertCoveredPins)
+	if late = slices.DeleteFunc(billed, func(g bunch) bool { return g.covered }); len(late) > 0 {
 		marks, err := closedWatermarks(ctx, tx, v, w)
 		if err != nil {
 			return nil, err
@@ -134,29 +143,43 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 		return rated{}, err
 	}
 	r := rated{late: slices.DeleteFunc(late, bunch.empty), onTime: slices.DeleteFunc(onTime, bunch.empty)}
-	r.drafts = w.draft(m, b.newID, r.late, r.onTime)
+	p := &pricer{account: w.account, cal: w.cal, plain: w.plain, history: w.history, sel: w.sel, m: m}
+	again := w.origins(r.late, r.onTime)
+	if err := p.read(ctx, tx, again); err != nil {
+		return rated{}, err
+	}
+	r.drafts = w.draft(p, b.newID, r.late, r.onTime)
 	if err := w.readFirst(ctx, tx, r.drafts); err != nil {
 		return rated{}, err
 	}
-	r.contracts, err = priceDrafts(ctx, tx, w.account, w.sel, r.drafts, w.origins(r.late, r.onTime), uuid.Nil)
-	return r, err
+	if r.contracts, err = p.price(ctx, tx, r.drafts, again); err != nil {
+		return rated{}, err
+	}
+	r.drafts = withoutEmpty(r.drafts)
+	holdBack(w.cal, r.drafts)
+	return r, nil
 }
 
 // bunches adds up what the window bills.
 func (w *window) bunches(ctx context.Context, tx pgx.Tx, m measures) (late, onTime []bunch, err error) {
+	covered, err := w.coveredBunches(ctx, tx, m)
+	if err != nil {
+		return nil, nil, err
+	}
 	if w.orders != nil {
-		return w.orderedBunches(ctx, tx, m)
+		late, onTime, err = w.orderedBunches(ctx, tx, m)
+		return slices.Concat(late, covered), onTime, err
 	}
 	if late, err = w.lateBunches(ctx, tx, m); err != nil {
 		return nil, nil, err
 	}
 	onTime, err = w.onTimeBunches(ctx, tx, m)
-	return late, onTime, err
+	return slices.Concat(late, covered), onTime, err
 }
 
 // draft makes the invoices of the window, priced by nothing yet.
-func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch) []*draft {
-	d := newDrafts(w.cal, m, w.sel, newID)
+func (w *window) draft(p *pricer, newID func() uuid.UUID, late, onTime []bunch) []*draft {
+	d := newDrafts(w.cal, p.m, w.sel, newID)
 	for _, found := range [][]bunch{onTime, late} {
 		for i := range found {
 			g := &found[i]
@@ -168,15 +191,32 @@ func (w *window) draft(m measures, newID func() uuid.UUID, late, onTime []bunch)
 			d.recurring(w.cycles[i], w.terms[i], "")
 		}
 	}
+	for i, is := range w.rerated {
+		if is {
+			p.rerate(d, w.cycles[i], w.cycles[w.open], nil)
+		}
+	}
+	d.adjust(w.adjustments, w.cal, w.cycles[w.open])
 	return d.sorted()
 }
 
-// origins are the starts of the cycles that bunches belong to which another cycle bills.
+// origins are the starts of the cycles that bunches belong to which another cycle bills, that reratings bring, or that
+// adjustments are about.
 func (w *window) origins(found ...[]bunch) []time.Time {
 	var starts []time.Time
 	for _, g := range slices.Concat(found...) {
 		if start := w.cycles[g.cycle].Start; g.cycle != g.target && !slices.Contains(starts, start) {
 			starts = append(starts, start)
+		}
+	}
+	for i, is := range w.rerated {
+		if is && !slices.Contains(starts, w.cycles[i].Start) {
+			starts = append(starts, w.cycles[i].Start)
+		}
+	}
+	for _, a := range w.adjustments {
+		if !a.origin.IsZero() && !slices.Contains(starts, a.origin) {
+			starts = append(starts, a.origin)
 		}
 	}
 	return starts
@@ -229,6 +269,12 @@ INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_
 SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
 FROM ` + fromEvents + joinBilled + `
 WHERE ` + isLate
+
+const sqlInsertCoveredPins = `
+INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
+SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
+FROM ` + fromEvents + joinBilled + `
+WHERE ` + isCovered
 
 // queuePins queues the pins of bunches, by the same selection of events that added them up, and holds
 // their number against it (invariant 6).

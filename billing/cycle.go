@@ -204,6 +204,8 @@ type state struct {
 	terms    int64 // the newest version of anybody's terms
 	carries  bool  // events of it wait for their orders to be final
 	ended    bool  // a run for all accounts has ended that runs doesn't know as ended
+	rerated  bool  // it has rows of billing.reratings
+	adjusted bool  // it has adjustments that are ready to be billed
 }
 
 const sqlState = `
@@ -214,7 +216,9 @@ SELECT a.pending_from, a.account IS NOT NULL, c.through_at, c.watermark, c.taken
        EXISTS (
            SELECT FROM billing.close_run_ends e
            JOIN billing.close_runs r ON r.n = e.run
-           WHERE r.account IS NULL AND (e.run = ANY($2) OR e.run > $3))
+           WHERE r.account IS NULL AND (e.run = ANY($2) OR e.run > $3)),
+       EXISTS (SELECT FROM billing.reratings t WHERE t.account = $1),
+       EXISTS (SELECT FROM billing.adjustment_states t WHERE t.account = $1 AND t.status = 'ready')
 FROM (VALUES ($1::text COLLATE "C")) AS wanted (account)
 LEFT JOIN billing.accounts a ON a.account = wanted.account
 LEFT JOIN LATERAL (
@@ -234,7 +238,7 @@ func scanState(row pgx.Row) (state, error) {
 	var s state
 	var from, end, taken *time.Time
 	var w *int64
-	if err := row.Scan(&from, &s.known, &end, &w, &taken, &s.own, &s.terms, &s.carries, &s.ended); err != nil {
+	if err := row.Scan(&from, &s.known, &end, &w, &taken, &s.own, &s.terms, &s.carries, &s.ended, &s.rerated, &s.adjusted); err != nil {
 		return state{}, fmt.Errorf("read the state of the account: %w", err)
 	}
 	s.from, s.explicit = utc(from), passageOf(end, w, taken)
@@ -249,6 +253,11 @@ type view struct {
 	runs    *runs
 	closed  passage
 	state
+
+	reratings   []rerating          // all of them, by version
+	due         []rerating          // those that the next close brings; see prepare
+	plain       *Calendar           // without those that are due
+	adjustments []pendingAdjustment // see prepare
 }
 
 // known is what a close run knows of terms and runs beforehand, so that most accounts need not read
@@ -301,6 +310,13 @@ func (b *Billing) complete(ctx context.Context, q querier, v *view, before known
 	if v.cal, err = v.line.calendar(); err != nil {
 		return err
 	}
+	if v.rerated {
+		if v.reratings, err = readReratings(ctx, q, v.account, v.line.history); err != nil {
+			return err
+		}
+		v.cal = v.cal.with(v.reratings, false)
+	}
+	v.plain = v.cal
 	v.closed, err = v.runs.closed(v.line, v.account, v.explicit)
 	return err
 }

@@ -2,7 +2,6 @@ package billing
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -25,6 +24,7 @@ type draft struct {
 	pinned   int64 // rows
 	events   int64 // of those, the events
 	total    decimal.Decimal
+	review   string // why it waits for a person; empty: it doesn't
 }
 
 // draftLine prices what the draft pins of one original cycle by one charge.
@@ -45,10 +45,14 @@ type draftLine struct {
 
 	calculation Calculation // of before and added together
 
-	contract string       // whose cycle the original one is
-	use      *ContractUse // of a charge with an allowance over the contract
-	follows  bool         // nothing is pinned: it is there because what is carried into its cycle may be another
-	dropped  bool         // and is not
+	contract    string       // whose cycle the original one is
+	use         *ContractUse // of a charge with an allowance over the contract
+	follows     bool         // nothing is pinned: it is there because what is carried into its cycle may be another
+	dropped     bool         // and is not
+	rerating    int64        // the terms of the rerating that brings the cycle under the charge; 0: none
+	termsBefore []int64      // rerating: the versions that billed the cycle until then
+	adjustment  *uuid.UUID   // the adjustment that the line bills
+	read        bool         // rerating: pinned events were read for it
 }
 
 // drafts are built from bunches. An event is on the line of every charge that selects it, and is
@@ -89,19 +93,25 @@ func (d *drafts) add(g *bunch, origin, target Cycle, terms Terms) {
 			invoice.pinned += g.pinned
 			invoice.events += g.events
 		}
-		key := lineKey{invoice.id, origin.Start, c.Name}
-		l := d.line[key]
-		if l == nil {
-			l = &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), contract: terms.Contract, origin: origin, late: !origin.Start.Equal(target.Start)}
-			if terms.minimumByDays(c) {
-				l.added.Days, l.added.PeriodDays = d.cal.days(origin)
-			}
-			d.line[key] = l
-			invoice.lines = append(invoice.lines, l)
-		}
+		l := d.lineOf(invoice, c, rank, origin, terms)
 		l.pinned += g.pinned
 		l.added = c.Add(l.added, d.m.added(c, g))
 	}
+}
+
+// lineOf is the line of a charge and cycle on an invoice, a new one if there is none.
+func (d *drafts) lineOf(invoice *draft, c Charge, rank int, origin Cycle, terms Terms) *draftLine {
+	key := lineKey{invoice.id, origin.Start, c.Name}
+	l := d.line[key]
+	if l == nil {
+		l = &draftLine{charge: c, rank: rank, terms: terms.chargesVersion(), contract: terms.Contract, origin: origin, late: !origin.Start.Equal(invoice.cycle.Start)}
+		if terms.minimumByDays(c) {
+			l.added.Days, l.added.PeriodDays = d.cal.days(origin)
+		}
+		d.line[key] = l
+		invoice.lines = append(invoice.lines, l)
+	}
+	return l
 }
 
 // recurring puts what a cycle costs without events on the account's invoices, of one currency only if that is given:
@@ -122,6 +132,21 @@ func (d *drafts) recurring(cy Cycle, terms Terms, only string) {
 		invoice.lines = append(invoice.lines, &draftLine{
 			charge: c, rank: rank, terms: terms.chargesVersion(), contract: terms.Contract, origin: cy, added: Inputs{Days: days, PeriodDays: of},
 		})
+	}
+}
+
+// recurringAgain puts what a closed cycle costs without events on the account's invoices of the cycle target.
+func (d *drafts) recurringAgain(origin, target Cycle, terms Terms, only *draftKey) {
+	days, of := d.cal.days(origin)
+	if days == 0 || !terms.StartsAt.IsZero() && origin.Start.Before(terms.StartsAt) || only != nil && only.stream != "" {
+		return
+	}
+	for rank, c := range terms.Charges {
+		if c.Model != ModelFlat && !terms.minimumDue(c) || only != nil && only.currency != c.Currency {
+			continue
+		}
+		l := d.lineOf(d.invoice(draftKey{target.Start, c.Currency, ""}, target), c, rank, origin, terms)
+		l.added.Days, l.added.PeriodDays = days, of
 	}
 }
 
@@ -154,7 +179,7 @@ func (v *draft) sort() {
 		if a.late != b.late {
 			return map[bool]int{false: -1, true: 1}[a.late]
 		}
-		return cmp.Or(a.origin.Start.Compare(b.origin.Start), cmp.Compare(a.rank, b.rank))
+		return cmp.Or(a.origin.Start.Compare(b.origin.Start), cmp.Compare(a.rank, b.rank), cmp.Compare(a.charge.Name, b.charge.Name))
 	})
 }
 
@@ -164,130 +189,28 @@ type priorKey struct {
 	charge, currency, stream string
 }
 
-// prior is what live lines hold and billed.
+// prior is what lines that count hold of a charge and cycle.
 type prior struct {
-	inputs   Inputs // First in any order
-	billed   decimal.Decimal
-	invoices []uuid.UUID
-}
-
-const sqlPrior = `
-SELECT l.origin_start, l.charge, i.currency, COALESCE(i.stream, ''), sum(l.added), sum(l.events)::bigint, sum(l.amount),
-       jsonb_agg(l.first) FILTER (WHERE l.first IS NOT NULL), array_agg(l.invoice_id)
-FROM billing.invoice_lines l
-JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
-WHERE l.account = $1 AND l.origin_start = ANY($2) AND l.invoice_id <> $3
-  AND NOT EXISTS (SELECT FROM billing.voids v WHERE v.account = l.account AND v.invoice_id = l.invoice_id)
-GROUP BY 1, 2, 3, 4`
-
-// The invoice that billed a cycle first: a live one if there is any.
-const sqlFirstInvoices = `
-SELECT DISTINCT ON (l.origin_start, i.currency, COALESCE(i.stream, '')) l.origin_start, i.currency, COALESCE(i.stream, ''), i.id
-FROM billing.invoice_lines l
-JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
-LEFT JOIN billing.voids v ON v.account = l.account AND v.invoice_id = l.invoice_id
-WHERE l.account = $1 AND l.origin_start = ANY($2) AND l.invoice_id <> $3
-ORDER BY l.origin_start, i.currency, COALESCE(i.stream, ''), v.invoice_id IS NOT NULL, i.position`
-
-// priceDrafts prices every line. Only lines of cycles in again can have something billed before; those
-// are re-rated against all live lines of the account but those of the invoice except, and those of drafts before them.
-// Lines are added for cycles whose price changes because others use more or less of a contract; what is used of contracts
-// then is returned.
-func priceDrafts(ctx context.Context, tx pgx.Tx, account string, sel Selection, all []*draft, again []time.Time, except uuid.UUID) ([]*contract, error) {
-	contracts, origins, err := readContracts(ctx, tx, account, all, except)
-	if err != nil {
-		return nil, err
-	}
-	priors, firsts := map[priorKey]prior{}, map[draftKey]uuid.UUID{}
-	if again = append(slices.Clone(again), origins...); len(again) > 0 {
-		if priors, firsts, err = readPriors(ctx, tx, account, again, except); err != nil {
-			return nil, err
-		}
-	}
-	for _, v := range all {
-		if err := correct(v, contracts); err != nil {
-			return nil, err
-		}
-		for _, l := range v.lines {
-			p := priors[priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}]
-			l.before, l.billed = l.charge.Add(p.inputs, Inputs{}), p.billed
-			if min(l.charge.FreeEvents, l.before.Count) > int64(len(l.before.First)) {
-				// The charge leaves more events free than it did when those lines were priced.
-				if l.before.First, err = sel.FirstPinnedTx(ctx, tx, l.charge, account, l.origin.Start, p.invoices...); err != nil {
-					return nil, err
-				}
-			}
-		}
-		chain(v, contracts)
-		for _, l := range v.lines {
-			l.price(v.currency)
-			v.total = v.total.Add(l.amount)
-			origin := draftKey{l.origin.Start, v.currency, v.stream}
-			if id, ok := firsts[origin]; ok && l.late {
-				l.first = &id
-			}
-			if l.use != nil || slices.ContainsFunc(again, l.origin.Start.Equal) { // later drafts may have lines of the cycle too
-				k := priorKey{l.origin.Start, l.charge.Name, v.currency, v.stream}
-				p := priors[k]
-				p.inputs, p.billed = l.charge.Add(l.before, l.added), l.billed.Add(l.amount)
-				priors[k] = p
-				if _, ok := firsts[origin]; !ok {
-					firsts[origin] = v.id
-				}
-			}
-		}
-	}
-	return contracts, nil
-}
-
-// price prices the line.
-func (l *draftLine) price(code string) {
-	l.exact, l.amount = LineAmount(l.charge, code, l.before, l.added, l.billed)
-	l.calculation = l.charge.Calculate(l.charge.Add(l.before, l.added))
-}
-
-func readPriors(ctx context.Context, tx pgx.Tx, account string, origins []time.Time, except uuid.UUID) (map[priorKey]prior, map[draftKey]uuid.UUID, error) {
-	priors, firsts := map[priorKey]prior{}, map[draftKey]uuid.UUID{}
-	var reads writes
-	reads.query(func(rows pgx.Rows) error {
-		var k priorKey
-		var p prior
-		var first [][]FirstEvent
-		_, err := pgx.ForEachRow(rows, []any{&k.origin, &k.charge, &k.currency, &k.stream, &p.inputs.Sum, &p.inputs.Count, &p.billed, &first, &p.invoices}, func() error {
-			k.origin, p.inputs.First = k.origin.UTC(), slices.Concat(first...)
-			priors[k] = p
-			first, p.invoices = nil, nil
-			return nil
-		})
-		return err
-	}, sqlPrior, account, origins, except)
-	reads.query(func(rows pgx.Rows) error {
-		var k draftKey
-		var id uuid.UUID
-		_, err := pgx.ForEachRow(rows, []any{&k.cycle, &k.currency, &k.stream, &id}, func() error {
-			k.cycle = k.cycle.UTC()
-			firsts[k] = id
-			return nil
-		})
-		return err
-	}, sqlFirstInvoices, account, origins, except)
-	if err := reads.send(ctx, tx); err != nil {
-		return nil, nil, fmt.Errorf("read what was billed before: %w", err)
-	}
-	return priors, firsts, nil
+	inputs    Inputs // First in any order
+	lostFirst bool   // some of the first events may be missing
+	invoices  []uuid.UUID
+	read      bool // from pins
 }
 
 const sqlInsertLines = `
 INSERT INTO billing.invoice_lines (account, invoice_id, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-                                   pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days, contract)
+                                   pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days,
+                                   contract, rerating, terms_before, adjustment)
 SELECT $1, u.invoice, u.line, u.charge, u.terms, u.definition::jsonb, u.origin_start, u.origin_end, u.late, u.origin_invoice,
        u.pinned, u.events, u.added::numeric, u.first::jsonb, u.before_counted, u.before::numeric, u.before_first::jsonb, u.billed::numeric,
-       u.calculation::jsonb, u.exact::numeric, u.amount::numeric, NULLIF(u.days, 0), NULLIF(u.period_days, 0), u.contract::jsonb
+       u.calculation::jsonb, u.exact::numeric, u.amount::numeric, NULLIF(u.days, 0), NULLIF(u.period_days, 0),
+       u.contract::jsonb, NULLIF(u.rerating, 0), u.terms_before::jsonb, u.adjustment
 FROM unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::uuid[],
             $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::text[],
-            $20::text[], $21::text[], $22::bigint[], $23::bigint[], $24::text[])
+            $20::text[], $21::text[], $22::bigint[], $23::bigint[], $24::text[], $25::bigint[], $26::text[], $27::uuid[])
      AS u (invoice, line, charge, terms, definition, origin_start, origin_end, late, origin_invoice,
-           pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days, contract)`
+           pinned, events, added, first, before_counted, before, before_first, billed, calculation, exact, amount, days, period_days,
+           contract, rerating, terms_before, adjustment)`
 
 // The drawing of positions is the last thing that its transaction does: from then on until the commit
 // it keeps the next watermark waiting. The total is what the database finds on the lines.
@@ -295,7 +218,7 @@ const sqlInsertInvoices = `
 INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, stream, total, events, pinned, rebills, run, watermark, position, created_at)
 SELECT $1, u.id, u.cycle_start, u.cycle_end, u.currency, NULLIF(u.stream, ''), u.total, u.events, u.pinned, $2, $3, $4, d.positions[u.n], d.recorded_at
 FROM (
-    SELECT u.*, (SELECT sum(l.amount) FROM billing.invoice_lines l WHERE l.account = $1 AND l.invoice_id = u.id) AS total
+    SELECT u.*, (SELECT COALESCE(sum(l.amount), 0) FROM billing.invoice_lines l WHERE l.account = $1 AND l.invoice_id = u.id) AS total
     FROM unnest($5::uuid[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[], $10::bigint[], $11::bigint[])
          WITH ORDINALITY AS u (id, cycle_start, cycle_end, currency, stream, events, pinned, n)
     OFFSET 0
@@ -332,7 +255,8 @@ func queueLines(out *writes, account string, all []*draft) {
 			}
 		}
 		out.exec(nil, sqlInsertLines, account, c.invoice, c.line, c.charge, c.terms, c.definition, c.originStart, c.originEnd, c.late, c.first,
-			c.pinned, c.events, c.added, c.firstAdded, c.beforeCounted, c.before, c.firstBefore, c.billed, c.calculation, c.exact, c.amount, c.days, c.periodDays, c.contract)
+			c.pinned, c.events, c.added, c.firstAdded, c.beforeCounted, c.before, c.firstBefore, c.billed, c.calculation, c.exact, c.amount, c.days, c.periodDays,
+			c.contract, c.rerating, c.termsBefore, c.adjustment)
 	}
 }
 
@@ -351,6 +275,9 @@ type lineColumns struct {
 	calculation                          []string
 	days, periodDays                     []int64
 	contract                             []*string
+	rerating                             []int64
+	termsBefore                          []*string
+	adjustment                           []*uuid.UUID
 }
 
 func (c *lineColumns) add(v *draft, number int, l *draftLine) {
@@ -374,8 +301,22 @@ func (c *lineColumns) add(v *draft, number int, l *draftLine) {
 	c.calculation = append(c.calculation, l.calculation.json())
 	c.days, c.periodDays = append(c.days, l.added.Days), append(c.periodDays, l.added.PeriodDays)
 	c.contract = append(c.contract, l.use.json())
+	c.rerating, c.termsBefore = append(c.rerating, l.rerating), append(c.termsBefore, l.termsBeforeJSON())
+	c.adjustment = append(c.adjustment, l.adjustment)
 	c.exact = append(c.exact, l.exact.String())
 	c.amount = append(c.amount, l.amount.String())
+}
+
+// termsBeforeJSON is how a line keeps the versions that billed its cycle before; nil if it brings no rerating.
+func (l *draftLine) termsBeforeJSON() *string {
+	if l.rerating == 0 {
+		return nil
+	}
+	b, err := json.Marshal(append([]int64{}, l.termsBefore...))
+	if err != nil {
+		panic("billing: versions can't be written as JSON: " + err.Error()) // numbers: impossible
+	}
+	return ptr(string(b))
 }
 
 // firstJSON is how a line keeps first events; nil for none.

@@ -32,6 +32,8 @@ type LineExplanation struct {
 	OriginStart time.Time `json:"origin_start"`
 	OriginEnd   time.Time `json:"origin_end"`
 	Late        bool      `json:"late"`
+	Adjusts     string    `json:"adjusts,omitempty"`      // as of the line
+	TermsBefore []int64   `json:"terms_before,omitempty"` // as of the line
 	Steps       []Step    `json:"steps"`
 }
 
@@ -66,7 +68,8 @@ func explain(v Invoice) (Explanation, error) {
 			return Explanation{}, fmt.Errorf("line %d: %w", l.Line, err)
 		}
 		e.Lines = append(e.Lines, LineExplanation{
-			Line: l.Line, Charge: l.Charge, Model: c.Model, Terms: l.Terms, OriginStart: l.OriginStart, OriginEnd: l.OriginEnd, Late: l.Late, Steps: steps,
+			Line: l.Line, Charge: l.Charge, Model: c.Model, Terms: l.Terms, OriginStart: l.OriginStart, OriginEnd: l.OriginEnd, Late: l.Late, Adjusts: l.Adjusts, TermsBefore: l.TermsBefore,
+			Steps: steps,
 		})
 		amounts[i], total = term(l.Amount.Amount), total.Add(l.Amount.Amount)
 	}
@@ -101,7 +104,7 @@ func (l Line) explain(c Charge, code string) ([]Step, error) {
 		s.add("events", "of the cycle", decimal.NewFromInt(whole.Count))
 	}
 	switch {
-	case c.Model == ModelFlat:
+	case !c.takesEvents():
 		s = nil
 	case c.Sums() == "":
 		s.add("quantity", "the events", k.Quantity)
@@ -110,13 +113,14 @@ func (l Line) explain(c Charge, code string) ([]Step, error) {
 	default:
 		s.add("quantity", "sum of "+c.Measure, k.Quantity)
 	}
+	s.adjusted(l, c)
 	s.model(c, k, whole.First)
 	s.after(c, k)
 	rounded := c.Round(k.Price, code)
 	if digits, ok := c.digits(code); ok {
 		s.add("rounded", fmt.Sprintf("%s to %d digits, halves away from zero", k.Price, digits), rounded)
 	}
-	if !l.Billed.Amount.IsZero() || l.Late {
+	if l.Adjusts != AdjustsManual && (!l.Billed.Amount.IsZero() || l.Late) {
 		s.add("amount", fmt.Sprintf("%s - %s billed before", term(rounded), term(l.Billed.Amount)), amount)
 	} else {
 		s.add("amount", "nothing was billed before", amount)
@@ -130,9 +134,35 @@ func (s *steps) add(step, how string, result decimal.Decimal) {
 	*s = append(*s, Step{step, how, result})
 }
 
+// adjusted shows where the price of an adjustment comes from.
+func (s *steps) adjusted(l Line, c Charge) {
+	who := fmt.Sprintf("%s, by %s", l.Why, l.By)
+	if l.ApprovedBy != "" {
+		who += ", approved by " + l.ApprovedBy
+	}
+	switch {
+	case l.Adjusts == AdjustsManual:
+		s.add("price", who, c.Amount)
+	case c.Model == ModelAdjustment:
+		s.add("price", fmt.Sprintf("terms %d have nothing of the cycle under this charge (%s)", l.Terms, who), c.Amount)
+	case l.Adjusts == AdjustsTerms:
+		*s = append(steps{{"terms", fmt.Sprintf("%d instead of %s (%s)", l.Terms, versionsText(l.TermsBefore), who), decimal.NewFromInt(l.Terms)}}, *s...)
+	}
+}
+
+func versionsText(versions []int64) string {
+	texts := make([]string, len(versions))
+	for i, v := range versions {
+		texts[i] = strconv.FormatInt(v, 10)
+	}
+	return strings.Join(texts, ", ")
+}
+
 // model shows how the model prices.
 func (s *steps) model(c Charge, k Calculation, first []FirstEvent) {
 	switch {
+	case c.Model == ModelAdjustment:
+		// Its amount, and nothing to compute: see adjusted.
 	case c.Model == ModelFlat:
 		s.add("days", fmt.Sprintf("of the %d of a whole cycle", k.PeriodDays), decimal.NewFromInt(k.Days))
 		s.add("price", fmt.Sprintf("%s x %d / %d", term(c.Amount), k.Days, k.PeriodDays), k.ModelPrice)

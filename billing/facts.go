@@ -28,6 +28,9 @@ func Facts() []ledger.FactTable {
 			},
 		},
 		{Kind: "credit-note-number", Table: "billing.credit_note_numbers"},
+		{Kind: "adjustment", Table: "billing.adjustments"},
+		{Kind: "adjustment-decision", Table: "billing.adjustment_decisions"},
+		{Kind: "rerating", Table: "billing.reratings"},
 		{Kind: "parking", Table: "billing.parkings"},
 		{Kind: "release", Table: "billing.releases"},
 	}

@@ -37,9 +37,10 @@ const isOfCharge = `
 WHERE q.n <= @free::bigint`
 
 const (
-	sqlFirstOnTime = selectFirst + fromEvents + ` WHERE ` + isOnTime + isOfCharge
-	sqlFirstLate   = selectFirst + fromEvents + ` WHERE ` + isLate + isOfCharge
-	sqlFirstOrders = selectFirst + fromOrdered + ` WHERE ` + isBilled + isOfCharge
+	sqlFirstOnTime  = selectFirst + fromEvents + ` WHERE ` + isOnTime + isOfCharge
+	sqlFirstLate    = selectFirst + fromEvents + ` WHERE ` + isLate + isOfCharge
+	sqlFirstCovered = selectFirst + fromEvents + ` WHERE ` + isCovered + isOfCharge
+	sqlFirstOrders  = selectFirst + fromOrdered + ` WHERE ` + isBilled + isOfCharge
 )
 
 // firstSQL puts the measure of a charge into a query about its first events.
@@ -90,6 +91,9 @@ func (w *window) readFirst(ctx context.Context, tx pgx.Tx, all []*draft) error {
 	}
 	for _, want := range by {
 		for i, query := range w.firstQueries() {
+			if query == sqlFirstCovered {
+				i = 0
+			}
 			if len(want.cycles[i]) == 0 {
 				continue
 			}
@@ -97,7 +101,9 @@ func (w *window) readFirst(ctx context.Context, tx pgx.Tx, all []*draft) error {
 			w.sel.addArgs(args, want.charge)
 			args["cycles"] = want.cycles[i]
 			err := readFirst(ctx, tx, w.sql(firstSQL(query, want.charge)), args, func(cycle, target int, currency, stream string, e FirstEvent) error {
-				if w.orders == nil {
+				if query == sqlFirstCovered {
+					target = w.open + 1
+				} else if w.orders == nil {
 					target = w.target(cycle-1) + 1
 				}
 				l := lines[firstKey{priorKey{w.cycles[cycle-1].Start, want.charge.Name, currency, stream}, w.cycles[target-1].Start}]
@@ -118,12 +124,17 @@ func (w *window) readFirst(ctx context.Context, tx pgx.Tx, all []*draft) error {
 	return nil
 }
 
-// firstQueries are for late lines and those on time; for all of them in a window of orders.
+// firstQueries are for late lines and those on time; for all of them in a window of orders; and for what new charges
+// of closed cycles select.
 func (w *window) firstQueries() []string {
+	queries := []string{sqlFirstLate, sqlFirstOnTime}
 	if w.orders != nil {
-		return []string{sqlFirstOrders}
+		queries = []string{sqlFirstOrders}
 	}
-	return []string{sqlFirstLate, sqlFirstOnTime}
+	if len(w.covered) > 0 {
+		queries = append(queries, sqlFirstCovered)
+	}
+	return queries
 }
 
 func readFirst(ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, each func(cycle, target int, currency, stream string, e FirstEvent) error) error {

@@ -41,7 +41,7 @@ func TestAccountsFollowTheDefault(t *testing.T) {
 	f := newFixture(t, "2026-01-20T00:00:00Z")
 	f.terms(`{"cadence":"monthly","grace":"3d","charges":[{"name":"fee","measure":"amount","model":"percentage","rate":"10"}]}`)
 	own := f.terms(`{"account":"acme","grace":"10d"}`)
-	if string(own.JSON()) != `{"account":"acme","grace":"240h"}` || fmt.Sprint(own.Left()) != "[cadence anchor zone group_by bill_on charges]" {
+	if string(own.JSON()) != `{"account":"acme","grace":"240h"}` || fmt.Sprint(own.Left()) != "[cadence anchor zone group_by bill_on review_above approve_above charges]" {
 		t.Errorf("recorded are %s, left %v", own.JSON(), own.Left())
 	}
 	f.record(f.event("acme", "2026-01-10T00:00:00Z", "100"), f.event("globex", "2026-01-10T00:00:00Z", "100"))

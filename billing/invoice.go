@@ -89,7 +89,22 @@ type Line struct {
 	Exact         decimal.Decimal `json:"exact"`
 	Amount        Money           `json:"amount"`
 	Credited      Money           `json:"credited"` // of the amount, by credit notes
+
+	// Of an adjustment line: what it brings, "terms" recorded for a closed cycle or a person's "manual" adjustment;
+	// of terms, the versions whose charges billed the cycle until then; and whose it is and why.
+	Adjusts     string     `json:"adjusts,omitempty"`
+	TermsBefore []int64    `json:"terms_before,omitempty"`
+	Adjustment  *uuid.UUID `json:"adjustment,omitempty"`
+	Why         string     `json:"why,omitempty"`
+	By          string     `json:"by,omitempty"`
+	ApprovedBy  string     `json:"approved_by,omitempty"`
 }
+
+// What an adjustment line brings.
+const (
+	AdjustsTerms  = "terms"
+	AdjustsManual = "manual"
+)
 
 // Inputs are what the line is computed from: the inputs that earlier lines held, and those that it adds.
 func (l Line) Inputs() (before, added Inputs) {
@@ -270,8 +285,13 @@ const sqlLines = `
 SELECT l.line, l.charge, l.terms, l.definition, l.origin_start, l.origin_end, l.late, l.origin_invoice,
        l.events, l.pinned, l.added, l.first, l.before_counted, l.before, l.before_first, l.billed, l.calculation, l.exact, l.amount,
        COALESCE((SELECT sum(c.amount) FROM billing.credit_note_lines c WHERE c.account = l.account AND c.invoice_id = l.invoice_id AND c.line = l.line), 0),
-       COALESCE(l.days, 0), COALESCE(l.period_days, 0), l.contract
+       COALESCE(l.days, 0), COALESCE(l.period_days, 0), l.contract,
+       CASE WHEN l.rerating IS NOT NULL THEN 'terms' WHEN l.adjustment IS NOT NULL THEN 'manual' ELSE '' END, l.terms_before, l.adjustment,
+       COALESCE(a.reason, r.why, ''), COALESCE(a.made_by, r.recorded_by, ''), COALESCE(d.decided_by, '')
 FROM billing.invoice_lines l
+LEFT JOIN billing.adjustments a ON a.account = l.account AND a.id = l.adjustment
+LEFT JOIN billing.adjustment_decisions d ON d.account = l.account AND d.adjustment = l.adjustment
+LEFT JOIN billing.reratings r ON r.account = l.account AND r.terms = l.rerating
 WHERE l.account = $1 AND l.invoice_id = $2
 ORDER BY l.line`
 
@@ -311,7 +331,7 @@ func readLines(ctx context.Context, q querier, v Invoice) ([]Line, error) {
 		l := Line{Billed: Money{Currency: v.Currency}, Amount: Money{Currency: v.Currency}, Credited: Money{Currency: v.Currency}}
 		err := row.Scan(&l.Line, &l.Charge, &l.Terms, &l.Definition, &l.OriginStart, &l.OriginEnd, &l.Late, &l.OriginInvoice,
 			&l.Events, &l.Pinned, &l.Added, &l.First, &l.BeforeCounted, &l.Before, &l.BeforeFirst, &l.Billed.Amount, &l.Calculation, &l.Exact, &l.Amount.Amount, &l.Credited.Amount,
-			&l.Days, &l.PeriodDays, &l.Contract)
+			&l.Days, &l.PeriodDays, &l.Contract, &l.Adjusts, &l.TermsBefore, &l.Adjustment, &l.Why, &l.By, &l.ApprovedBy)
 		l.OriginStart, l.OriginEnd = l.OriginStart.UTC(), l.OriginEnd.UTC()
 		return l, err
 	})

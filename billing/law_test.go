@@ -58,12 +58,20 @@ var laws = map[string]string{
 		  AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = p.account AND n.position = p.position AND n.origin_start = p.origin_start)
 		  AND NOT EXISTS (
 			SELECT FROM ledger.events e JOIN billing.orders o ON o.account = e.account AND o.stream = e.stream
-			WHERE e.position = p.position AND o.finalised_at >= p.origin_start AND o.finalised_at < e.occurred_at)`,
+			WHERE e.position = p.position AND o.finalised_at >= p.origin_start AND o.finalised_at < e.occurred_at)
+		  AND NOT EXISTS (SELECT FROM billing.invoice_lines l WHERE l.account = p.account AND l.origin_start = p.origin_start AND l.rerating IS NOT NULL)`,
 	"an event that waits is on an invoice": `
 		SELECT count(*) FROM billing.carried w WHERE w.settled IS NULL AND EXISTS (SELECT FROM billing.pins p WHERE p.account = w.account AND p.position = w.position)`,
 	"an event is on the invoice of a cycle before its own": `
 		SELECT count(*) FROM billing.pins p JOIN billing.invoices i ON i.id = p.invoice_id JOIN ledger.events e ON e.position = p.position
 		WHERE e.occurred_at >= i.cycle_end`,
+	"an adjustment counts twice, or before anybody approved it": `
+		SELECT count(*) FROM (
+			SELECT a.id FROM billing.adjustments a
+			JOIN billing.invoice_lines l ON l.adjustment = a.id
+			LEFT JOIN billing.adjustment_decisions d ON d.adjustment = a.id
+			WHERE NOT EXISTS (SELECT FROM billing.voids v WHERE v.invoice_id = l.invoice_id)
+			GROUP BY a.id HAVING count(*) > 1 OR bool_or(a.waits AND d.outcome IS DISTINCT FROM 'approved') OR bool_or(l.amount <> a.amount)) x`,
 	"an event in its own cycle is recorded as late": `
 		SELECT count(*) FROM billing.pins p JOIN billing.invoices i ON i.id = p.invoice_id
 		JOIN billing.late_events n ON n.account = p.account AND n.position = p.position
@@ -72,7 +80,7 @@ var laws = map[string]string{
 		SELECT count(*) FROM (
 			SELECT sum(l.amount) AS amount, sum(l.added) * COALESCE(((array_agg(l.definition))[1]->>'rate')::numeric / 100, 1) AS exact
 			FROM billing.invoice_lines l JOIN billing.invoices i ON i.id = l.invoice_id
-			WHERE NOT EXISTS (SELECT FROM billing.voids v WHERE v.invoice_id = i.id)
+			WHERE l.adjustment IS NULL AND NOT EXISTS (SELECT FROM billing.voids v WHERE v.invoice_id = i.id)
 			GROUP BY i.account, l.charge, l.origin_start, i.currency, i.stream
 		) s WHERE amount <> round(exact, 2)`,
 	"a late line doesn't name the invoice of its cycle": `

@@ -125,13 +125,20 @@ func (b *Billing) suppose(ctx context.Context, tx pgx.Tx, catalogue ledger.Catal
 		return err
 	}
 	v.line = &timeline{history: append(slices.Clone(v.line.history), t)}
-	v.cal, err = v.line.calendar()
-	return err
+	if v.cal, err = v.line.calendar(); err != nil {
+		return err
+	}
+	v.cal = v.cal.with(v.reratings, false)
+	v.plain = v.cal
+	return nil
 }
 
 func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, count int, p *Preview) error {
 	if p.AsOf.Position < v.closed.watermark {
 		return fmt.Errorf("it was closed at the later watermark %d: its invoices say what was billed: %w", v.closed.watermark, ledger.ErrConflict)
+	}
+	if err := v.prepare(ctx, tx, p.AsOf.Position); err != nil {
+		return err
 	}
 	first, now := v.closed.end, b.now()
 	end := v.cal.Cycle(now).End
@@ -184,7 +191,7 @@ func (d *draft) shown() Draft {
 			Line: i + 1, Charge: l.charge.Name, Terms: l.terms, Definition: json.RawMessage(l.charge.definition()),
 			OriginStart: l.origin.Start, OriginEnd: l.origin.End, Late: l.late, OriginInvoice: l.first, Events: l.added.Count, Pinned: l.pinned,
 			Added: l.added.Sum, First: l.added.First, BeforeCounted: l.before.Count, Before: l.before.Sum, BeforeFirst: l.before.First,
-			Days: l.added.Days, PeriodDays: l.added.PeriodDays, Contract: l.use,
+			Days: l.added.Days, PeriodDays: l.added.PeriodDays, Contract: l.use, Adjusts: l.adjusts(), TermsBefore: l.termsBefore, Adjustment: l.adjustment,
 			Billed: money(l.billed), Calculation: l.calculation, Exact: l.exact, Amount: money(l.amount),
 		}
 	}

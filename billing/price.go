@@ -76,6 +76,8 @@ func (c Charge) Calculate(in Inputs) Calculation {
 	switch {
 	case c.Model == ModelSum:
 		k.ModelPrice = k.Quantity
+	case c.Model == ModelAdjustment:
+		k.ModelPrice = c.Amount
 	case c.Model == ModelPercentage:
 		c.percentage(&k, in)
 	case c.Model == ModelFlat:

@@ -17,20 +17,25 @@ import (
 
 const sqlInsertReviews = `
 INSERT INTO billing.reviews (account, invoice_id, why)
-SELECT $1, u.id, $3
-FROM unnest($2::uuid[]) AS u (id)`
+SELECT $1, u.id, u.why
+FROM unnest($2::uuid[], $3::text[]) AS u (id, why)`
 
 // reviewAsked is why invoices of a close with review wait.
 const reviewAsked = "the close asked for it"
 
-// queueReviews queues that drafts wait for a person, after the invoices themselves.
-func queueReviews(out *writes, account string, all []*draft, why string) {
+// queueReviews queues which drafts wait for a person, after the invoices themselves.
+func queueReviews(out *writes, account string, all []*draft) {
 	for part := range slices.Chunk(all, chunk) {
-		ids := make([]uuid.UUID, len(part))
-		for i, v := range part {
-			ids[i] = v.id
+		var ids []uuid.UUID
+		var why []string
+		for _, v := range part {
+			if v.review != "" {
+				ids, why = append(ids, v.id), append(why, v.review)
+			}
 		}
-		out.exec(nil, sqlInsertReviews, account, ids, why)
+		if len(ids) > 0 {
+			out.exec(nil, sqlInsertReviews, account, ids, why)
+		}
 	}
 }
 

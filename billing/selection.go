@@ -103,3 +103,27 @@ func (s Selection) Selects(c Charge, eventType, currency, mask string) bool {
 		return i < 0 || i >= len(mask) || mask[i] != '1'
 	})
 }
+
+// selectNoMore reports whether some charges can't select an event that the others don't: each selects no more than one of
+// those. It looks at the charges alone, so that false means it may be.
+func selectNoMore(charges, than []Charge) bool {
+	for _, c := range charges {
+		if c.takesEvents() && !slices.ContainsFunc(than, c.selectsNoMore) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c Charge) selectsNoMore(than Charge) bool {
+	if !than.takesEvents() || than.Currency != "" && than.Currency != c.Currency || len(than.Types) > 0 && len(c.Types) == 0 {
+		return false
+	}
+	if len(than.Types) > 0 && slices.ContainsFunc(c.Types, func(t string) bool { return !slices.Contains(than.Types, t) }) {
+		return false
+	}
+	return !slices.ContainsFunc(than.Filters, func(f Filter) bool {
+		i := slices.IndexFunc(c.Filters, func(g Filter) bool { return g.Dimension == f.Dimension })
+		return i < 0 || slices.ContainsFunc(c.Filters[i].Values, func(v string) bool { return !slices.Contains(f.Values, v) })
+	})
+}

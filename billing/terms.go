@@ -177,6 +177,12 @@ type Terms struct {
 	// the contract. Empty is a name too: that of the one contract of an account
 	// that never named any.
 	Contract string
+	// ReviewAbove is the limit of an invoice's late and adjustment lines: if their
+	// amounts, each without its sign, add up to more, the invoice waits for a person.
+	ReviewAbove Limit
+	// ApproveAbove is the limit of a person's adjustment: one of more waits for
+	// another person.
+	ApproveAbove Limit
 	// Charges are what is billed, in the order of an invoice's lines.
 	Charges []Charge
 
@@ -188,11 +194,15 @@ type Terms struct {
 	// terms that they were filled in from.
 	Base      int64
 	inherited left
+
+	// rerating is the version whose charges were recorded for the cycle when it was
+	// closed, and charged the one whose document has them; 0 and 0: none was.
+	rerating, charged int64
 }
 
 // left says which fields terms of an account don't have themselves.
 type left struct {
-	cadence, anchor, zone, grace, groupBy, billOn, charges bool
+	cadence, anchor, zone, grace, groupBy, billOn, review, approve, charges bool
 }
 
 // names are the fields, as in JSON. Who leaves out the cadence leaves out how
@@ -204,7 +214,7 @@ func (l left) names() []string {
 		left bool
 	}{
 		{"cadence", l.cadence}, {"anchor", l.anchor}, {"zone", l.zone}, {"grace", l.grace}, {"group_by", l.groupBy}, {"bill_on", l.billOn},
-		{"charges", l.charges},
+		{"review_above", l.review}, {"approve_above", l.approve}, {"charges", l.charges},
 	} {
 		if f.left {
 			names = append(names, f.name)
@@ -223,6 +233,9 @@ func (t Terms) Inherited() []string { return t.inherited.names() }
 
 // chargesVersion is the version whose document has the charges.
 func (t Terms) chargesVersion() int64 {
+	if t.rerating != 0 {
+		return t.charged
+	}
 	if t.inherited.charges {
 		return t.Base
 	}
@@ -253,6 +266,12 @@ func (t Terms) over(base Terms) Terms {
 	}
 	if l.billOn {
 		t.BillOn, t.Finalising = base.BillOn, base.Finalising
+	}
+	if l.review {
+		t.ReviewAbove = base.ReviewAbove
+	}
+	if l.approve {
+		t.ApproveAbove = base.ApproveAbove
 	}
 	if l.charges {
 		t.Charges = base.Charges
@@ -304,19 +323,23 @@ func defaultAnchor(c Cadence) Anchor {
 
 // termsJSON is the JSON form of terms, in the order of its keys.
 type termsJSON struct {
-	Account       string       `json:"account,omitempty"`
-	EffectiveFrom string       `json:"effective_from,omitempty"`
-	Start         string       `json:"start,omitempty"`
-	Cadence       Cadence      `json:"cadence,omitempty"`
-	Every         int          `json:"every,omitempty"` // absent: 1
-	Anchor        string       `json:"anchor,omitempty"`
-	Zone          string       `json:"zone,omitempty"`
-	Grace         string       `json:"grace,omitempty"`
-	GroupBy       GroupBy      `json:"group_by,omitempty"`
-	BillOn        BillOn       `json:"bill_on,omitempty"` // absent of the default terms: event
-	Finalising    []string     `json:"finalising,omitempty"`
-	Contract      string       `json:"contract,omitempty"`
-	Charges       []chargeJSON `json:"charges,omitempty"`
+	Account       string   `json:"account,omitempty"`
+	EffectiveFrom string   `json:"effective_from,omitempty"`
+	Start         string   `json:"start,omitempty"`
+	Cadence       Cadence  `json:"cadence,omitempty"`
+	Every         int      `json:"every,omitempty"` // absent: 1
+	Anchor        string   `json:"anchor,omitempty"`
+	Zone          string   `json:"zone,omitempty"`
+	Grace         string   `json:"grace,omitempty"`
+	GroupBy       GroupBy  `json:"group_by,omitempty"`
+	BillOn        BillOn   `json:"bill_on,omitempty"` // absent of the default terms: event
+	Finalising    []string `json:"finalising,omitempty"`
+	Contract      string   `json:"contract,omitempty"`
+
+	ReviewAbove  json.RawMessage `json:"review_above,omitempty"`
+	ApproveAbove json.RawMessage `json:"approve_above,omitempty"`
+
+	Charges []chargeJSON `json:"charges,omitempty"`
 }
 
 // JSON returns the terms in canonical JSON: fixed order of keys, no spaces, and
@@ -346,6 +369,12 @@ func (t Terms) JSON() []byte {
 	}
 	if !t.left.billOn && (t.BillOn == BillOnOrder || t.Account != "") {
 		out.BillOn, out.Finalising = t.BillOn, t.Finalising
+	}
+	if !t.left.review {
+		out.ReviewAbove = t.ReviewAbove.json(t.Account == "")
+	}
+	if !t.left.approve {
+		out.ApproveAbove = t.ApproveAbove.json(t.Account == "")
 	}
 	if !t.left.charges {
 		out.Charges = make([]chargeJSON, len(t.Charges))

@@ -84,6 +84,7 @@ func parseTerms(raw []byte, zone *time.Location) (Terms, []Problem) {
 // termsParser collects what is wrong while terms are read.
 type termsParser struct {
 	problems []Problem
+	line     bool // what is read is a charge as a line keeps it
 }
 
 // refuse notes a problem. Values are shortened to what a person can read, and
@@ -109,7 +110,7 @@ func shorten(value string) string {
 }
 
 func (p *termsParser) terms(root node, zone *time.Location) Terms {
-	f := p.fields("", root, "account", "effective_from", "start", "cadence", "every", "anchor", "zone", "grace", "group_by", "bill_on", "finalising", "contract", "charges")
+	f := p.fields("", root, "account", "effective_from", "start", "cadence", "every", "anchor", "zone", "grace", "group_by", "bill_on", "finalising", "contract", "review_above", "approve_above", "charges")
 	t := Terms{Grace: DefaultGrace, Zone: zone}
 	_, own := f.values["account"]
 	leaves := func(name string) bool {
@@ -118,7 +119,7 @@ func (p *termsParser) terms(root node, zone *time.Location) Terms {
 	}
 	t.left = left{
 		cadence: leaves("cadence"), anchor: leaves("anchor"), zone: leaves("zone"), grace: leaves("grace"),
-		groupBy: leaves("group_by"), billOn: leaves("bill_on"), charges: leaves("charges"),
+		groupBy: leaves("group_by"), billOn: leaves("bill_on"), review: leaves("review_above"), approve: leaves("approve_above"), charges: leaves("charges"),
 	}
 	if s, ok := f.text("account", ledger.MaxAccount); ok {
 		t.Account = s
@@ -148,6 +149,7 @@ func (p *termsParser) terms(root node, zone *time.Location) Terms {
 		}
 		t.Grace = grace
 	}
+	t.ReviewAbove, t.ApproveAbove = p.limit(f, "review_above"), p.limit(f, "approve_above")
 	if !t.left.charges {
 		t.Charges = p.charges(f)
 		for i, c := range t.Charges {

@@ -208,6 +208,11 @@ func sameCharges(a, b []Charge) bool {
 	return slices.EqualFunc(a, b, func(a, b Charge) bool { return a.definition() == b.definition() })
 }
 
+func drawLimit(rt *rapid.T) Limit {
+	amount := decimal.New(rapid.Int64Range(0, 1e12).Draw(rt, "limit"), -2)
+	return rapid.SampledFrom([]Limit{{}, {Every: &amount}, {By: map[string]decimal.Decimal{"EUR": amount, "JPY": decimal.Zero}}}).Draw(rt, "limits")
+}
+
 // What terms say as JSON is read back as the same terms, in any ledger.
 func TestTermsRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -220,6 +225,7 @@ func TestTermsRoundTrip(t *testing.T) {
 		}
 		terms.GroupBy = rapid.SampledFrom([]GroupBy{GroupByAccount, GroupByStream}).Draw(rt, "group by")
 		terms.Grace = time.Duration(rapid.IntRange(0, int(MaxGrace/time.Second)).Draw(rt, "grace")) * time.Second
+		terms.ReviewAbove, terms.ApproveAbove = drawLimit(rt), drawLimit(rt)
 		if rapid.Bool().Draw(rt, "dated") {
 			at := drawTerms(rt, zones).Anchor
 			terms.EffectiveFrom = at.in(terms.Zone)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,8 +90,9 @@ func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 		out.exec(nil, sqlInsertVoid, old.Account, old.ID, string(r.Outcome), r.Why, r.By)
 		queueInvoices(&out, old.Account, again, &old.ID, nil, old.Watermark)
 		if old.Review != "" && old.Number == "" {
-			queueReviews(&out, old.Account, again, old.Review)
+			again[0].review = old.Review
 		}
+		queueReviews(&out, old.Account, again)
 		return out.send(ctx, tx)
 	})
 	if err != nil {
@@ -185,8 +187,10 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 	if invoice.pinned != old.Pinned {
 		return nil, fmt.Errorf("it holds %d rows, but %d of them are billable: %w", old.Pinned, invoice.pinned, ledger.ErrCorrupt)
 	}
-	if terms := v.cal.TermsAt(target.Start); old.Stream == "" && terms.begun(target, time.Time{}) {
-		d.recurring(target, terms, old.Currency)
+	p := &pricer{account: old.Account, cal: v.cal, plain: v.plain, history: v.line.history, sel: sel, m: m, except: old.ID}
+	again, err := b.rebillCycles(ctx, tx, p, d, target, old, starts)
+	if err != nil {
+		return nil, err
 	}
 	all := d.sorted()
 	for _, l := range all[0].lines {
@@ -194,10 +198,12 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 			return nil, err
 		}
 	}
-	contracts, err := priceDrafts(ctx, tx, old.Account, sel, all, starts, old.ID)
+	contracts, err := p.price(ctx, tx, all, again)
 	if err != nil {
 		return nil, err
 	}
+	all[0].lines = slices.DeleteFunc(all[0].lines, (*draftLine).changesNothing)
+	holdBack(v.cal, all)
 	queueIDs(out, old.Account, all)
 	out.exec(func(pinned int64) error {
 		if pinned != old.Pinned {
@@ -208,6 +214,38 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 	queueLines(out, old.Account, all)
 	queueContracts(out, old.Account, contracts)
 	return all, nil
+}
+
+// rebillCycles puts on the draft what an invoice bills besides its events: flat charges, adjustments, and for every
+// cycle of it whose charges were changed since, or that it brought to changed ones, all that these bill.
+// It returns the starts of its cycles.
+func (b *Billing) rebillCycles(ctx context.Context, tx pgx.Tx, p *pricer, d *drafts, target Cycle, old Invoice, starts []time.Time) ([]time.Time, error) {
+	lines, err := readLines(ctx, tx, old)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lines {
+		switch {
+		case l.Adjustment != nil:
+			d.adjust([]pendingAdjustment{{id: *l.Adjustment, currency: old.Currency, amount: l.Amount.Amount, origin: l.OriginStart}}, p.cal, target)
+		case !slices.Contains(starts, l.OriginStart):
+			starts = append(starts, l.OriginStart)
+		}
+	}
+	if err := p.read(ctx, tx, starts); err != nil {
+		return nil, err
+	}
+	if terms := p.cal.TermsAt(target.Start); old.Stream == "" && terms.rerating == 0 && terms.begun(target, time.Time{}) {
+		d.recurring(target, terms, old.Currency)
+	}
+	only := &draftKey{currency: old.Currency, stream: old.Stream}
+	slices.SortFunc(starts, time.Time.Compare)
+	for _, start := range slices.CompactFunc(starts, time.Time.Equal) {
+		if p.cal.TermsAt(start).rerating != 0 {
+			p.rerate(d, p.cal.Cycle(start), target, only)
+		}
+	}
+	return starts, nil
 }
 
 // pinnedBunches adds up what an invoice pins; origins are the starts of the cycles of the bunches.

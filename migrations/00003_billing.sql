@@ -219,13 +219,18 @@ CREATE TABLE billing.invoice_lines (
     days           bigint,               -- of a flat charge: local days that are billed,
     period_days    bigint,               -- of those that a whole cycle has
     contract       jsonb,                -- of a charge with an allowance over the contract: what is carried into the cycle, and what the line adds
+    rerating       bigint,               -- the terms of billing.reratings that the line brings a closed cycle under
+    terms_before   jsonb,                -- the versions whose charges billed the cycle until then
+    adjustment     uuid,                 -- the adjustment that the line bills
     CONSTRAINT invoice_lines_pkey PRIMARY KEY (account, invoice_id, line),
-    CONSTRAINT invoice_lines_once UNIQUE (account, invoice_id, charge, origin_start),
+    CONSTRAINT invoice_lines_once UNIQUE NULLS NOT DISTINCT (account, invoice_id, charge, origin_start, adjustment),
+    CONSTRAINT invoice_lines_adjusts CHECK ((rerating IS NULL OR adjustment IS NULL) AND (rerating IS NULL) = (terms_before IS NULL)),
     CONSTRAINT invoice_lines_amount CHECK (amount > -1e38 AND amount < 1e38),
     CONSTRAINT invoice_lines_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids (account, id)
 );
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines (account, origin_start);
 CREATE INDEX invoice_lines_contract ON billing.invoice_lines (account, charge, origin_start) WHERE contract IS NOT NULL;
+CREATE INDEX invoice_lines_adjustment ON billing.invoice_lines (account, adjustment) WHERE adjustment IS NOT NULL;
 SELECT ledger.protect('billing.invoice_lines');
 
 -- What all lines that share the allowances of a contract come to: the row with the highest n of each. It
@@ -456,6 +461,101 @@ CREATE TABLE billing.releases (
     CONSTRAINT releases_parking FOREIGN KEY (account, run) REFERENCES billing.parkings (account, run)
 );
 SELECT ledger.protect('billing.releases');
+
+-- A person's amount, which the next cycle of the account bills on a line of its own. One above the limit of the
+-- terms waits for the decision of another person.
+CREATE TABLE billing.adjustments (
+    account      text        NOT NULL COLLATE "C",
+    id           uuid        NOT NULL,
+    currency     text        NOT NULL COLLATE "C",
+    amount       numeric     NOT NULL, -- negative: for the account
+    reason       text        NOT NULL,
+    reference    text        COLLATE "C", -- the sender's own, unique for an account
+    origin_start timestamptz,             -- the cycle that it is about; null: the one that bills it
+    waits        boolean     NOT NULL, -- for a decision
+    above        numeric,                 -- the limit that it was held against; null: there was none
+    made_by      text        NOT NULL,
+    position     bigint      NOT NULL,
+    made_at      timestamptz NOT NULL,
+    CONSTRAINT adjustments_pkey PRIMARY KEY (account, id),
+    CONSTRAINT adjustments_id UNIQUE (id),
+    CONSTRAINT adjustments_position UNIQUE (position),
+    CONSTRAINT adjustments_reference UNIQUE (account, reference),
+    CONSTRAINT adjustments_maker UNIQUE (account, id, made_by),
+    CONSTRAINT adjustments_amount CHECK (amount <> 0 AND amount > -1e38 AND amount < 1e38)
+);
+SELECT ledger.protect('billing.adjustments');
+ALTER TABLE billing.invoice_lines ADD CONSTRAINT invoice_lines_adjustment
+    FOREIGN KEY (account, adjustment) REFERENCES billing.adjustments (account, id);
+
+-- Nobody decides on an adjustment of their own.
+CREATE TABLE billing.adjustment_decisions (
+    account    text        NOT NULL COLLATE "C",
+    adjustment uuid        NOT NULL,
+    outcome    text        NOT NULL,
+    why        text        NOT NULL,
+    made_by    text        NOT NULL, -- the adjustment
+    decided_by text        NOT NULL,
+    position   bigint      NOT NULL,
+    decided_at timestamptz NOT NULL,
+    CONSTRAINT adjustment_decisions_pkey PRIMARY KEY (account, adjustment),
+    CONSTRAINT adjustment_decisions_position UNIQUE (position),
+    CONSTRAINT adjustment_decisions_outcome CHECK (outcome IN ('approved', 'rejected')),
+    CONSTRAINT adjustment_decisions_two_people CHECK (lower(btrim(decided_by)) <> lower(btrim(made_by))),
+    CONSTRAINT adjustment_decisions_adjustment FOREIGN KEY (account, adjustment, made_by) REFERENCES billing.adjustments (account, id, made_by)
+);
+SELECT ledger.protect('billing.adjustment_decisions');
+
+-- That the charges of a version count for cycles that were closed when it was recorded. The next close of the
+-- account brings the difference, and has a row of billing.rerated then.
+CREATE TABLE billing.reratings (
+    account     text        NOT NULL COLLATE "C",
+    terms       bigint      NOT NULL,
+    from_at     timestamptz NOT NULL, -- start of the first of the cycles
+    through_at  timestamptz NOT NULL, -- end of the last
+    why         text        NOT NULL,
+    recorded_by text        NOT NULL,
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    CONSTRAINT reratings_pkey PRIMARY KEY (account, terms),
+    CONSTRAINT reratings_position UNIQUE (position),
+    CONSTRAINT reratings_span CHECK (from_at < through_at),
+    CONSTRAINT reratings_terms FOREIGN KEY (terms) REFERENCES billing.terms (n)
+);
+SELECT ledger.protect('billing.reratings');
+ALTER TABLE billing.invoice_lines ADD CONSTRAINT invoice_lines_rerating
+    FOREIGN KEY (account, rerating) REFERENCES billing.reratings (account, terms);
+
+CREATE TABLE billing.rerated (
+    account text   NOT NULL COLLATE "C",
+    terms   bigint NOT NULL,
+    run     bigint NOT NULL,
+    CONSTRAINT rerated_pkey PRIMARY KEY (account, terms),
+    CONSTRAINT rerated_rerating FOREIGN KEY (account, terms) REFERENCES billing.reratings (account, terms),
+    CONSTRAINT rerated_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
+);
+SELECT ledger.protect('billing.rerated');
+
+-- What became of every adjustment. One on a line is billed, also where that invoice was written off.
+CREATE VIEW billing.adjustment_states AS
+    SELECT a.account, a.id AS adjustment,
+           CASE WHEN l.invoice_id IS NOT NULL THEN 'billed'
+                WHEN d.outcome = 'rejected' THEN 'rejected'
+                WHEN a.waits AND d.outcome IS NULL THEN 'waiting'
+                ELSE 'ready' END AS status,
+           greatest(a.position, d.position) AS position, -- since then
+           l.invoice_id
+    FROM billing.adjustments a
+    LEFT JOIN billing.adjustment_decisions d ON d.account = a.account AND d.adjustment = a.id
+    LEFT JOIN LATERAL (
+        SELECT k.invoice_id
+        FROM billing.invoice_lines k
+        JOIN billing.invoices i ON i.account = k.account AND i.id = k.invoice_id
+        WHERE k.account = a.account AND k.adjustment = a.id
+        ORDER BY i.position DESC
+        LIMIT 1
+    ) l ON true;
+GRANT SELECT ON billing.adjustment_states TO deltaledger_app;
 
 -- Why an event is billed in a later cycle than the one it happened in.
 CREATE TABLE billing.late_events (

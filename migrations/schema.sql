@@ -31,6 +31,28 @@ TABLE billing.accounts
     last_position bigint NOT NULL
     pending_from timestamp with time zone
     pending_through timestamp with time zone NOT NULL;
+TABLE billing.adjustment_decisions
+    account text COLLATE "C" NOT NULL
+    adjustment uuid NOT NULL
+    outcome text NOT NULL
+    why text NOT NULL
+    made_by text NOT NULL
+    decided_by text NOT NULL
+    "position" bigint NOT NULL
+    decided_at timestamp with time zone NOT NULL;
+TABLE billing.adjustments
+    account text COLLATE "C" NOT NULL
+    id uuid NOT NULL
+    currency text COLLATE "C" NOT NULL
+    amount numeric NOT NULL
+    reason text NOT NULL
+    reference text COLLATE "C"
+    origin_start timestamp with time zone
+    waits boolean NOT NULL
+    above numeric
+    made_by text NOT NULL
+    "position" bigint NOT NULL
+    made_at timestamp with time zone NOT NULL;
 TABLE billing.approvals
     account text COLLATE "C" NOT NULL
     invoice_id uuid NOT NULL
@@ -151,7 +173,10 @@ TABLE billing.invoice_lines
     amount numeric NOT NULL
     days bigint
     period_days bigint
-    contract jsonb;
+    contract jsonb
+    rerating bigint
+    terms_before jsonb
+    adjustment uuid;
 TABLE billing.invoice_numbers
     series text COLLATE "C" NOT NULL
     number bigint NOT NULL
@@ -235,6 +260,19 @@ TABLE billing.releases
     released_by text NOT NULL
     "position" bigint NOT NULL
     released_at timestamp with time zone NOT NULL;
+TABLE billing.rerated
+    account text COLLATE "C" NOT NULL
+    terms bigint NOT NULL
+    run bigint NOT NULL;
+TABLE billing.reratings
+    account text COLLATE "C" NOT NULL
+    terms bigint NOT NULL
+    from_at timestamp with time zone NOT NULL
+    through_at timestamp with time zone NOT NULL
+    why text NOT NULL
+    recorded_by text NOT NULL
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL;
 TABLE billing.reviews
     account text COLLATE "C" NOT NULL
     invoice_id uuid NOT NULL
@@ -609,6 +647,17 @@ CONSTRAINT events_pkey ON archive.events: PRIMARY KEY ("position", recorded_at);
 CONSTRAINT events_quantity ON archive.events: CHECK (((quantity > '-100000000000000000000000000000000000000'::numeric) AND (quantity < '100000000000000000000000000000000000000'::numeric)));
 CONSTRAINT events_seqn ON archive.events: CHECK (((seqn >= 0) AND (seqn <= '281474976710655'::bigint)));
 CONSTRAINT accounts_pkey ON billing.accounts: PRIMARY KEY (account);
+CONSTRAINT adjustment_decisions_adjustment ON billing.adjustment_decisions: FOREIGN KEY (account, adjustment, made_by) REFERENCES billing.adjustments(account, id, made_by);
+CONSTRAINT adjustment_decisions_outcome ON billing.adjustment_decisions: CHECK ((outcome = ANY (ARRAY['approved'::text, 'rejected'::text])));
+CONSTRAINT adjustment_decisions_pkey ON billing.adjustment_decisions: PRIMARY KEY (account, adjustment);
+CONSTRAINT adjustment_decisions_position ON billing.adjustment_decisions: UNIQUE ("position");
+CONSTRAINT adjustment_decisions_two_people ON billing.adjustment_decisions: CHECK ((lower(btrim(decided_by)) <> lower(btrim(made_by))));
+CONSTRAINT adjustments_amount ON billing.adjustments: CHECK (((amount <> (0)::numeric) AND (amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
+CONSTRAINT adjustments_id ON billing.adjustments: UNIQUE (id);
+CONSTRAINT adjustments_maker ON billing.adjustments: UNIQUE (account, id, made_by);
+CONSTRAINT adjustments_pkey ON billing.adjustments: PRIMARY KEY (account, id);
+CONSTRAINT adjustments_position ON billing.adjustments: UNIQUE ("position");
+CONSTRAINT adjustments_reference ON billing.adjustments: UNIQUE (account, reference);
 CONSTRAINT approvals_pkey ON billing.approvals: PRIMARY KEY (account, invoice_id);
 CONSTRAINT approvals_position ON billing.approvals: UNIQUE ("position");
 CONSTRAINT approvals_review ON billing.approvals: FOREIGN KEY (account, invoice_id) REFERENCES billing.reviews(account, invoice_id);
@@ -649,10 +698,13 @@ CONSTRAINT finalisations_pkey ON billing.finalisations: PRIMARY KEY (source, str
 CONSTRAINT finalising_types_pkey ON billing.finalising_types: PRIMARY KEY (type);
 CONSTRAINT invoice_ids_invoice ON billing.invoice_ids: FOREIGN KEY (account, id) REFERENCES billing.invoices(account, id) DEFERRABLE INITIALLY DEFERRED;
 CONSTRAINT invoice_ids_pkey ON billing.invoice_ids: PRIMARY KEY (account, id);
+CONSTRAINT invoice_lines_adjustment ON billing.invoice_lines: FOREIGN KEY (account, adjustment) REFERENCES billing.adjustments(account, id);
+CONSTRAINT invoice_lines_adjusts ON billing.invoice_lines: CHECK ((((rerating IS NULL) OR (adjustment IS NULL)) AND ((rerating IS NULL) = (terms_before IS NULL))));
 CONSTRAINT invoice_lines_amount ON billing.invoice_lines: CHECK (((amount > '-100000000000000000000000000000000000000'::numeric) AND (amount < '100000000000000000000000000000000000000'::numeric)));
 CONSTRAINT invoice_lines_invoice ON billing.invoice_lines: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids(account, id);
-CONSTRAINT invoice_lines_once ON billing.invoice_lines: UNIQUE (account, invoice_id, charge, origin_start);
+CONSTRAINT invoice_lines_once ON billing.invoice_lines: UNIQUE NULLS NOT DISTINCT (account, invoice_id, charge, origin_start, adjustment);
 CONSTRAINT invoice_lines_pkey ON billing.invoice_lines: PRIMARY KEY (account, invoice_id, line);
+CONSTRAINT invoice_lines_rerating ON billing.invoice_lines: FOREIGN KEY (account, rerating) REFERENCES billing.reratings(account, terms);
 CONSTRAINT invoice_numbers_invoice ON billing.invoice_numbers: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
 CONSTRAINT invoice_numbers_invoice_id ON billing.invoice_numbers: UNIQUE (account, invoice_id);
 CONSTRAINT invoice_numbers_number ON billing.invoice_numbers: CHECK ((number > 0));
@@ -693,6 +745,13 @@ CONSTRAINT progress_pkey ON billing.progress: PRIMARY KEY (name);
 CONSTRAINT releases_parking ON billing.releases: FOREIGN KEY (account, run) REFERENCES billing.parkings(account, run);
 CONSTRAINT releases_pkey ON billing.releases: PRIMARY KEY (account, run);
 CONSTRAINT releases_position ON billing.releases: UNIQUE ("position");
+CONSTRAINT rerated_pkey ON billing.rerated: PRIMARY KEY (account, terms);
+CONSTRAINT rerated_rerating ON billing.rerated: FOREIGN KEY (account, terms) REFERENCES billing.reratings(account, terms);
+CONSTRAINT rerated_run ON billing.rerated: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT reratings_pkey ON billing.reratings: PRIMARY KEY (account, terms);
+CONSTRAINT reratings_position ON billing.reratings: UNIQUE ("position");
+CONSTRAINT reratings_span ON billing.reratings: CHECK ((from_at < through_at));
+CONSTRAINT reratings_terms ON billing.reratings: FOREIGN KEY (terms) REFERENCES billing.terms(n);
 CONSTRAINT reviews_invoice ON billing.reviews: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
 CONSTRAINT reviews_pkey ON billing.reviews: PRIMARY KEY (account, invoice_id);
 CONSTRAINT statuses_invoice ON billing.statuses: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers(account, invoice_id);
@@ -831,6 +890,7 @@ CREATE INDEX carried_stream ON billing.carried USING btree (source, stream) WHER
 CREATE INDEX close_failures_account ON billing.close_failures USING btree (account);
 CREATE INDEX credit_note_lines_by_line ON billing.credit_note_lines USING btree (account, invoice_id, line);
 CREATE INDEX finalisations_position ON billing.finalisations USING btree ("position");
+CREATE INDEX invoice_lines_adjustment ON billing.invoice_lines USING btree (account, adjustment) WHERE (adjustment IS NOT NULL);
 CREATE INDEX invoice_lines_contract ON billing.invoice_lines USING btree (account, charge, origin_start) WHERE (contract IS NOT NULL);
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines USING btree (account, origin_start);
 CREATE INDEX terms_account ON billing.terms USING btree (account, n);
@@ -861,6 +921,10 @@ CREATE INDEX resolutions_by_finding ON reconcile.resolutions USING btree (findin
 
 CREATE TRIGGER refuse_any_row BEFORE DELETE OR UPDATE ON archive.events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_any_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON archive.events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.adjustment_decisions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.adjustment_decisions FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.adjustments FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.adjustments FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.approvals FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.approvals FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.close_failures FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -903,6 +967,10 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.pins FOR EACH ROW E
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.pins FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.releases FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.releases FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.rerated FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.rerated FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.reratings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.reratings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.reviews FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.reviews FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.statuses FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -974,6 +1042,7 @@ CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON reconcile
 
 -- Views: columns
 
+VIEW billing.adjustment_states (account text, adjustment uuid, status text, position bigint, invoice_id uuid);
 VIEW billing.credit_note_lines_v1 (account text, credit_note_id uuid, invoice_id uuid, line integer, amount numeric);
 VIEW billing.credit_notes_v1 (account text, id uuid, series text, number bigint, printed text, invoice_id uuid, reference text, currency text, total numeric, reason text, created_by text, position bigint, created_at timestamp with time zone, issued_at timestamp with time zone, cancels uuid);
 VIEW billing.invoice_lines_v1 (account text, invoice_id uuid, line integer, charge text, origin_start timestamp with time zone, origin_end timestamp with time zone, late boolean, origin_invoice uuid, events bigint, added numeric, exact numeric, amount numeric);
@@ -1530,6 +1599,9 @@ GRANT USAGE ON SCHEMA ledger TO deltaledger_reader;
 GRANT USAGE ON SCHEMA reconcile TO deltaledger_app;
 GRANT SELECT ON archive.events TO deltaledger_app;
 GRANT DELETE, INSERT, SELECT, UPDATE ON billing.accounts TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.adjustment_decisions TO deltaledger_app;
+GRANT SELECT ON billing.adjustment_states TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.adjustments TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.approvals TO deltaledger_app;
 GRANT DELETE, INSERT, SELECT, UPDATE ON billing.carried TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.close_failures TO deltaledger_app;
@@ -1569,6 +1641,8 @@ GRANT SELECT ON billing.pins_v1 TO deltaledger_app;
 GRANT SELECT ON billing.pins_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT, UPDATE ON billing.progress TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.releases TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.rerated TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.reratings TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.reviews TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.statuses TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.terms TO deltaledger_app;

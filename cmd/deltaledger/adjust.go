@@ -14,12 +14,21 @@ import (
 )
 
 type adjustCmd struct {
+	Events  adjustEventsCmd  `cmd:"" default:"withargs" help:"Record corrections as events, which charges, aggregates and exports take like any other."`
+	Bill    adjustBillCmd    `cmd:"" help:"Adjust what an account is billed, by an amount on its next invoice."`
+	List    adjustListCmd    `cmd:"" help:"List adjustments of bills, newest first."`
+	Show    adjustShowCmd    `cmd:"" help:"Show an adjustment of a bill."`
+	Approve adjustApproveCmd `cmd:"" help:"Have an adjustment billed that waits for a second person."`
+	Reject  adjustRejectCmd  `cmd:"" help:"Have an adjustment billed by nothing that waits for a second person."`
+}
+
+type adjustEventsCmd struct {
 	File  string `required:"" placeholder:"FILE" help:"File with one adjustment as JSON, or with several as NDJSON or as an array; - is standard input."`
 	Maker string `placeholder:"NAME" help:"Who makes the adjustments; without it the file says so, or else it is the user of the system."`
 }
 
 // Help is shown below the command's flags.
-func (adjustCmd) Help() string {
+func (adjustEventsCmd) Help() string {
 	return `An adjustment is an event without seqn that a person makes, with reason and reference. All adjustments of a file are recorded, or none.
 
   {"id":"adj-2026-001","source":"finance","stream":"order-1234","type":"adjustment.goodwill","account":"acme",
@@ -33,7 +42,7 @@ func (adjustCmd) Help() string {
 const mostAdjustments = 64 << 20 // bytes
 
 // Run records the adjustments.
-func (c *adjustCmd) Run(ctx context.Context, s *session) error {
+func (c *adjustEventsCmd) Run(ctx context.Context, s *session) error {
 	raw, err := readFile(s, c.File, mostAdjustments)
 	if err != nil {
 		return err
@@ -70,7 +79,7 @@ func (c *adjustCmd) Run(ctx context.Context, s *session) error {
 }
 
 // record records all items or none.
-func (c *adjustCmd) record(ctx context.Context, s *session, l *ledger.Ledger, items []json.RawMessage, p *problems) (sum wire.Summary, err error) {
+func (c *adjustEventsCmd) record(ctx context.Context, s *session, l *ledger.Ledger, items []json.RawMessage, p *problems) (sum wire.Summary, err error) {
 	measures, err := l.DeclaredMeasures(ctx)
 	if err != nil {
 		return sum, err
@@ -102,7 +111,7 @@ func (c *adjustCmd) record(ctx context.Context, s *session, l *ledger.Ledger, it
 	return sum, err
 }
 
-func (c *adjustCmd) append(ctx context.Context, l *ledger.Ledger, events []ledger.Event, sum *wire.Summary, p *problems) error {
+func (c *adjustEventsCmd) append(ctx context.Context, l *ledger.Ledger, events []ledger.Event, sum *wire.Summary, p *problems) error {
 	outcomes, err := l.AppendAtomic(ctx, events)
 	if err != nil && !errors.Is(err, ledger.ErrAtomic) {
 		return err
