@@ -93,12 +93,16 @@ func billed(lines []earlierLine, charge, code string) (decimal.Decimal, error) {
 		case l.charge != charge || l.adjusts:
 		case l.outcome == "":
 			sum = sum.Add(l.amount)
+		case l.outcome == WriteOff && l.rerates && l.pinned == 0:
+			sum = sum.Add(l.amount)
 		case l.outcome == WriteOff && l.rerates:
 			c, err := ParseCharge(l.definition)
 			if err != nil {
 				return sum, err
 			}
-			sum = sum.Add(c.Round(c.Price(l.before), code)).Sub(l.billed)
+			before := l.before
+			before.Days, before.PeriodDays = l.added.Days, l.added.PeriodDays
+			sum = sum.Add(c.Round(c.Price(before), code)).Sub(l.billed)
 		}
 	}
 	return sum, nil
