@@ -220,6 +220,8 @@ func termsRequest() *huma.RequestBody {
 			"anchor":         text("Local date or time from which boundaries are counted, or anniversary: the account's start; left out: the 1st, a Monday or 1 January", "2026-01-01"),
 			"zone":           text("IANA time zone of the boundaries; left out: the reporting zone", "Europe/London"),
 			"grace":          {Type: huma.TypeString, Default: "48h", Description: "How long after its end a cycle stays open, in hours, minutes and seconds; at most 744h", Examples: []any{"48h"}},
+			"bill_on":        {Type: huma.TypeString, Enum: []any{"event", "order"}, Default: "event", Description: "Whether an event is billed in the cycle in which it occurred, or with its stream, which is an order, in the cycle in which that is final"},
+			"finalising":     {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}, Description: "Beside bill_on order, and only there: 1 to 16 event types with which an order is final"},
 			"group_by":       {Type: huma.TypeString, Enum: []any{"account", "stream"}, Default: "account", Description: "What gets an invoice of its own"},
 			"contract":       text("Names the contract with the account. Its cycles under one name share the allowances of charges that are per contract; another name begins anew. Later terms of the account keep it", "2026/017"),
 			"review_above":   limitSchema("What the late and adjustment lines of an invoice may come to, each without its sign, before it waits for a person; none: whatever they come to"),

@@ -77,12 +77,19 @@ func (b *Billing) DeriveAccounts(ctx context.Context, w ledger.Watermark) error 
 }
 
 const sqlAccountsToLookAt = `
-SELECT DISTINCT e.account
+SELECT e.account
 FROM ledger.every_event e
 WHERE e.position > $1 AND e.position <= $2 AND e.recorded_at >= $3
-ORDER BY e.account`
+UNION
+SELECT w.account
+FROM billing.finalisations f
+JOIN billing.carried w ON w.source = f.source AND w.stream = f.stream AND w.settled IS NULL
+WHERE f.position > $1 AND f.position <= $2
+ORDER BY account`
 
-// AccountsToLookAt iterates the accounts that have events at positions in (since, through], by name.
+// AccountsToLookAt iterates the accounts that have events at positions in (since, through], or events that wait
+// for an order which such an event of another account may finalise, by name. What is derived must be so
+// through the second.
 // Both are watermarks. It keeps a connection of the pool until the iteration ends; an error ends it.
 func (b *Billing) AccountsToLookAt(ctx context.Context, since, through int64) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {

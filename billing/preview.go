@@ -25,6 +25,7 @@ type Preview struct {
 	Closed  *time.Time       `json:"closed,omitempty"` // every cycle that ends by then is closed; absent: none is
 	Cycles  []PreviewCycle   `json:"cycles"`           // from the first that isn't closed, at the earliest the one of now
 	Drafts  []Draft          `json:"drafts"`           // what a close of the cycles that have begun would make of them
+	Waiting []WaitingOrders  `json:"waiting"`          // orders that aren't final by then and on none of them, by currency
 }
 
 // PreviewCycle is a cycle that isn't closed.
@@ -92,7 +93,7 @@ func (b *Billing) Preview(ctx context.Context, r PreviewRequest) (Preview, error
 	var p Preview
 	// One snapshot, so that what a close pins meanwhile is either open or billed, and not both.
 	err = pg.InTxWith(ctx, b.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		p = Preview{Account: r.Account, AsOf: at, Cycles: []PreviewCycle{}, Drafts: []Draft{}}
+		p = Preview{Account: r.Account, AsOf: at, Cycles: []PreviewCycle{}, Drafts: []Draft{}, Waiting: []WaitingOrders{}}
 		v := &view{account: r.Account, runs: b.knownRuns()}
 		var err error
 		if v.state, err = b.readState(ctx, tx, v.runs, r.Account); err != nil {
@@ -164,6 +165,9 @@ func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catal
 		}
 		for _, d := range r.drafts {
 			p.Drafts = append(p.Drafts, d.shown())
+		}
+		if p.Waiting, err = w.waiting(ctx, tx); err != nil {
+			return err
 		}
 	}
 	for cy, more := v.cal.Cycle(first), count; len(p.Cycles) < MaxPreview; cy = v.cal.Next(cy) {

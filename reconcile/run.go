@@ -159,6 +159,9 @@ func (u *run) begin(ctx context.Context) error {
 	if u.open, err = u.Findings(ctx); err != nil {
 		return err
 	}
+	if err = u.billing.DeriveAccounts(ctx, u.at); err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	for account, err := range u.billing.AccountsToLookAt(ctx, u.since.Position, u.at.Position) {
 		if err != nil {

@@ -39,10 +39,11 @@ type unpinned struct {
 	account, currency, state, typ string
 	events                        int64 // none: only rows that the ledger made because of events
 	amount                        decimal.Decimal
-	first, last                   time.Time // occurred_at
-	position                      int64     // of one of them, the first
-	moves                         bool      // one of them has an amount that isn't 0
-	mask                          string    // of the selection of the account's charges, once some of them filter on dimensions
+	first, last                   time.Time    // occurred_at
+	position                      int64        // of one of them, the first
+	moves                         bool         // one of them has an amount that isn't 0
+	origin                        [2]time.Time // first and last instant of the cycles that they belong to
+	mask                          string       // of the selection of the account's charges, once some of them filter on dimensions
 }
 
 // How far each account was closed as of the watermark, by its own rows, and whether there are later ones.
@@ -63,8 +64,15 @@ GROUP BY wanted.account`
 // what was noted as late. Everything else was found in order then and can't have changed. $7 to $9
 // are the runs that passed accounts without a row. first is the close that made an event late, if it
 // came after that; last had to bill it, late or not, unless the event came after that too. Rows that the
-// ledger made and that cancel each other out are billed by nobody.
-const sqlUnpinned = `
+// ledger made and that cancel each other out are billed by nobody. An event is due when it occurred, or when its
+// order was final; it is decided with its own position, or with that of what finalised the order.
+const sqlUnpinned = unpinnedCandidates + dueByEvent + unpinnedGroups
+
+// The same for accounts that are or were billed by order. What waits for its order was looked at when it was
+// recorded, and is looked at again.
+const sqlUnpinnedOfOrders = unpinnedCandidates + alsoCarried + dueByOrder + unpinnedGroups
+
+const unpinnedCandidates = `
 WITH passed AS (
     SELECT p.account, array_agg(p.through_at) AS ends, array_agg(p.watermark) AS marks
     FROM unnest($7::text[], $8::timestamptz[], $9::bigint[]) AS p (account, through_at, watermark)
@@ -74,22 +82,21 @@ WITH passed AS (
     FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[]) AS w (account, closed_then, closed_now, looked)
     LEFT JOIN passed p ON p.account = w.account
 ), candidate AS (
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
+    SELECT w.*, e.position, e.recorded_at, e.occurred_at, e.source, e.stream, e.caused_by, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
     FROM wanted w
     JOIN ledger.every_event e ON e.account = w.account AND e.occurred_at >= w.closed_then AND e.position <= $5
   UNION ALL
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
+    SELECT w.*, e.position, e.recorded_at, e.occurred_at, e.source, e.stream, e.caused_by, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
     FROM wanted w
     JOIN ledger.every_event e ON e.account = w.account AND e.occurred_at < w.closed_then
                         AND e.position > w.looked AND e.position <= $5 AND e.recorded_at >= $6
   UNION ALL
-    SELECT w.*, e.position, e.occurred_at, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
+    SELECT w.*, e.position, e.recorded_at, e.occurred_at, e.source, e.stream, e.caused_by, e.type, e.currency, e.amount, e.quantity, e.kind, ''::text AS mask
     FROM wanted w
     JOIN billing.late_events p ON p.account = w.account AND p.position <= w.looked` + ledger.EventAtP + `
-    WHERE e.occurred_at < w.closed_then
-), unpinned AS (
-    SELECT c.*, closer.first, closer.last
-    FROM candidate c
+    WHERE e.occurred_at < w.closed_then`
+
+const unpinnedGroups = `
     CROSS JOIN LATERAL (
         SELECT min(k.watermark) AS first, max(k.watermark) AS last
         FROM (
@@ -97,16 +104,16 @@ WITH passed AS (
           UNION ALL
             SELECT p.through_at, p.watermark FROM unnest(c.ends, c.marks) AS p (through_at, watermark)
         ) k
-        WHERE k.through_at > c.occurred_at
+        WHERE k.through_at > d.due
     ) closer
     WHERE NOT EXISTS (
         SELECT FROM billing.pins p
         JOIN billing.invoices i ON i.account = p.account AND i.id = p.invoice_id
         WHERE p.account = c.account AND p.position = c.position AND i.position <= $5)
 )
-SELECT u.account, u.currency, CASE WHEN u.last IS NULL THEN 'open' WHEN u.position > u.last THEN 'late' ELSE 'closed' END AS state,
+SELECT u.account, u.currency, CASE WHEN u.last IS NULL THEN 'open' WHEN u.decided > u.last THEN 'late' ELSE 'closed' END AS state,
        u.type, count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')), COALESCE(sum(u.amount), 0), min(u.occurred_at), max(u.occurred_at), min(u.position),
-       COALESCE(bool_or(u.amount <> 0), false), u.mask
+       COALESCE(bool_or(u.amount <> 0), false), u.mask, min(u.origin), max(u.origin)
 FROM unpinned u
 GROUP BY 1, 2, 3, 4, u.first, u.mask
 HAVING count(*) FILTER (WHERE u.kind IN ('upstream', 'adjustment')) > 0 OR COALESCE(sum(u.amount), 0) <> 0 OR COALESCE(sum(u.quantity), 0) <> 0
@@ -206,7 +213,7 @@ func (u *run) judgeAll(ctx context.Context, tx pgx.Tx, p *accountPage) error {
 // one that some charge selects is in order: the next close bills it.
 func (u *run) judge(cal *billing.Calendar, sel billing.Selection, g unpinned) (err error) {
 	f := Finding{Account: g.account, Currency: g.currency, Check: checkUncovered}
-	for cy := cal.Cycle(g.first); !cy.Start.After(g.last); cy = cal.Next(cy) {
+	for cy := cal.Cycle(g.origin[0]); !cy.Start.After(g.origin[1]); cy = cal.Next(cy) {
 		if slices.ContainsFunc(cal.TermsAt(cy.Start).Charges, func(c billing.Charge) bool { return sel.Selects(c, g.typ, g.currency, g.mask) }) {
 			f.Check = checkUnbilled
 		}
@@ -242,7 +249,8 @@ type accountPage struct {
 	unpinned []unpinned
 	then     []time.Time  // of the accounts: from where on everything is looked at
 	now      []*time.Time // through where they are closed
-	passes   []any        // the further parameters of sqlUnpinned
+	sql      string       // sqlUnpinned, or sqlUnpinnedOfOrders
+	passes   []any        // its further parameters
 	booked   map[[2]string]decimal.Decimal
 	billed   map[[2]string]decimal.Decimal
 }
@@ -321,8 +329,16 @@ func (p *accountPage) readUnpinned(ctx context.Context, tx pgx.Tx, u *run) error
 	}
 	p.then, p.now = then, now
 	p.passes = []any{u.at.Position, u.floor(), passed, ends, marks}
-	var err error
-	p.unpinned, err = queryUnpinned(ctx, tx, sqlUnpinned, slices.Concat([]any{p.accounts, then, now, looked}, p.passes))
+	p.sql = sqlUnpinned
+	orders, err := u.billing.OrderPeriodsTx(ctx, tx, p.accounts)
+	if err != nil {
+		return err
+	}
+	if len(orders.Accounts) > 0 {
+		p.sql = sqlUnpinnedOfOrders
+		p.passes = append(p.passes, orders.Accounts, orders.Since, orders.Until, orders.RuleAccounts, orders.RuleSince, orders.RuleFrom, orders.RuleTo, orders.RuleTypes)
+	}
+	p.unpinned, err = queryUnpinned(ctx, tx, p.sql, slices.Concat([]any{p.accounts, then, now, looked}, p.passes))
 	return err
 }
 
@@ -332,7 +348,7 @@ func queryUnpinned(ctx context.Context, tx pgx.Tx, sql string, args []any) ([]un
 		return nil, fmt.Errorf("add up what is on no invoice: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (g unpinned, err error) {
-		err = row.Scan(&g.account, &g.currency, &g.state, &g.typ, &g.events, &g.amount, &g.first, &g.last, &g.position, &g.moves, &g.mask)
+		err = row.Scan(&g.account, &g.currency, &g.state, &g.typ, &g.events, &g.amount, &g.first, &g.last, &g.position, &g.moves, &g.mask, &g.origin[0], &g.origin[1])
 		return g, err
 	})
 	if err != nil {
@@ -346,7 +362,7 @@ func (p *accountPage) unpinnedBy(ctx context.Context, tx pgx.Tx, u *run, account
 	i := slices.Index(p.accounts, account)
 	args := slices.Concat([]any{[]string{account}, p.then[i : i+1], p.now[i : i+1], p.lookedAt()[i : i+1]}, p.passes)
 	mask := sel.Mask(func(value any) string { return numbered(&args, value) })
-	found, err := queryUnpinned(ctx, tx, strings.ReplaceAll(sqlUnpinned, "''::text", mask), args)
+	found, err := queryUnpinned(ctx, tx, strings.ReplaceAll(p.sql, "''::text", mask), args)
 	return slices.DeleteFunc(found, func(g unpinned) bool { return g.state == stateOpen }), err
 }
 

@@ -30,6 +30,7 @@ type root struct {
 	Erasures     erasuresCmd     `cmd:"" help:"List what was erased, newest first."`
 
 	Terms       termsCmd       `cmd:"" help:"Record or show the terms by which accounts are billed."`
+	Orders      ordersCmd      `cmd:"" help:"List the orders that aren't final, where accounts are billed by order."`
 	Close       closeCmd       `cmd:"" help:"Close billing cycles: pin their events and write the invoices."`
 	Invoices    invoicesCmd    `cmd:"" help:"List, show, issue, send, credit and void invoices, and record what is paid."`
 	CreditNotes creditNotesCmd `cmd:"" help:"List, show and cancel credit notes."`

@@ -19,7 +19,7 @@ type termsPreviewCmd struct {
 
 // Help is shown below the command's flags.
 func (termsPreviewCmd) Help() string {
-	return `The cycles that aren't closed and those that come, and below them what the invoices of the cycles that have begun would be now. Nothing of it is stored: the close computes it anew from what is recorded by then. As CSV it is the cycles alone.
+	return `The cycles that aren't closed and those that come, and below them what the invoices of the cycles that have begun would be now, and how many orders are on none of them because they aren't final. Nothing of it is stored: the close computes it anew from what is recorded by then. As CSV it is the cycles alone.
 
   deltaledger terms preview acme --count 3
   deltaledger terms preview acme --count 0 --output json
@@ -86,6 +86,10 @@ func draftsNote(p billing.Preview) string {
 			}
 			lines = append(lines, fmt.Sprintf("  %s: %s of %s%s", printable(l.Charge), l.Amount, plural(l.Events, "event"), late))
 		}
+	}
+	for _, o := range p.Waiting {
+		lines = append(lines, fmt.Sprintf("%s waiting to be final: %s %s of %s, the first of %s",
+			plural(o.Orders, "order"), o.Amount, o.Currency, plural(o.Events, "event"), stamp(o.Oldest)))
 	}
 	return strings.Join(lines, "\n")
 }
