@@ -55,7 +55,7 @@ var laws = map[string]string{
 	"an event is on another cycle than its own without a record of why": `
 		SELECT count(*) FROM billing.pins p JOIN billing.invoices i ON i.id = p.invoice_id
 		WHERE p.origin_start <> i.cycle_start
-		  AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = p.account AND n.position = p.position AND n.origin_start = p.origin_start)
+		  AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = p.account AND n.position = p.position AND (n.origin_start = p.origin_start OR n.finalised_by IS NOT NULL))
 		  AND NOT EXISTS (
 			SELECT FROM ledger.events e JOIN billing.orders o ON o.account = e.account AND o.stream = e.stream
 			WHERE e.position = p.position AND o.finalised_at >= p.origin_start AND o.finalised_at < e.occurred_at)
