@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"deltaledger/ledger"
 )
 
@@ -39,14 +37,14 @@ func BenchmarkDurableWriteUnderLoad(b *testing.B) {
 	for range b.N {
 		w := newLoadBench(b)
 		quiet := w.measure("quiet", func(ctx context.Context) { pause(ctx, loadQuiet) })
-		b.ReportMetric(milliseconds(p99(quiet.events)), "quiet-p99-ms")
+		b.ReportMetric(milliseconds(p99(quiet.Events)), "quiet-p99-ms")
 		for _, load := range w.loads() {
-			b.ReportMetric(float64(p99(w.during(load).events))/float64(p99(quiet.events)), load.name+"/quiet")
+			b.ReportMetric(float64(p99(w.during(load).Events))/float64(p99(quiet.Events)), load.name+"/quiet")
 		}
 		together := w.together()
-		b.ReportMetric(milliseconds(p99(together.events)), "together-p99-ms")
-		b.ReportMetric(float64(p99(together.events))/float64(p99(quiet.events)), "together/quiet")
-		b.ReportMetric(float64(p99(together.rows))/float64(p99(quiet.rows)), "row-together/quiet")
+		b.ReportMetric(milliseconds(p99(together.Events)), "together-p99-ms")
+		b.ReportMetric(float64(p99(together.Events))/float64(p99(quiet.Events)), "together/quiet")
+		b.ReportMetric(float64(p99(together.Rows))/float64(p99(quiet.Rows)), "row-together/quiet")
 	}
 }
 
@@ -54,17 +52,11 @@ func BenchmarkDurableWriteUnderLoad(b *testing.B) {
 type loadBench struct {
 	*testing.B
 	s       *service
-	host    string
-	clients chan *singleClient
-	n       atomic.Int64
+	senders *senders
 	events  int
 	columns atomic.Int64
 	bodies  chan string // of atomic requests
-	rows    *pgxpool.Pool
 }
-
-// took is how long things took while something else was done, sorted.
-type took struct{ events, rows []time.Duration }
 
 // load is other work, done again until it has taken long enough.
 type load struct {
@@ -74,7 +66,7 @@ type load struct {
 
 func newLoadBench(b *testing.B) *loadBench {
 	b.Helper()
-	w := &loadBench{B: b, s: start(b, time.Time{}, nil), clients: make(chan *singleClient, 1024), events: 500_000}
+	w := &loadBench{B: b, s: start(b, time.Time{}, nil), events: 500_000}
 	if text := os.Getenv("DELTALEDGER_BENCH_EVENTS"); text != "" {
 		var err error
 		if w.events, err = strconv.Atoi(text); err != nil {
@@ -85,14 +77,11 @@ func newLoadBench(b *testing.B) *loadBench {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w.host = address.Host
-	if w.rows, err = pgxpool.NewWithConfig(b.Context(), w.s.db.Super.Config()); err != nil {
+	if _, err := w.s.db.Super.Exec(b.Context(), "CREATE TABLE public.bare (n bigint)"); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(w.rows.Close)
-	if _, err := w.rows.Exec(b.Context(), "CREATE TABLE public.bare (n bigint)"); err != nil {
-		b.Fatal(err)
-	}
+	w.settleLog()
+	w.senders = startSenders(b, sendersTo{Host: address.Host, Database: w.s.db.Super.Config().ConnString()})
 	w.prepare(8)
 	w.atomic(b.Context()) // so that there is something to read
 	return w
@@ -200,75 +189,32 @@ func (w *loadBench) together() took {
 	})
 }
 
-// measure sends single events and inserts rows while work is done, and returns how long each took.
+// settleLog writes as much of the server's log as it keeps files of, so that what is measured meets a server as it is after
+// its first hour: it writes into files that are there, instead of making each file while all commits wait.
+func (w *loadBench) settleLog() {
+	for range 24 {
+		if _, err := w.s.db.Super.Exec(w.Context(), "SELECT count(pg_logical_emit_message(false, 'bench', repeat('x', 1000000))) FROM generate_series(1, 64)"); err != nil {
+			w.Fatal(err)
+		}
+	}
+	for range 2 {
+		if _, err := w.s.db.Super.Exec(w.Context(), "CHECKPOINT"); err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+// measure has single events sent and rows inserted while work is done, and returns how long each took.
 func (w *loadBench) measure(name string, work func(context.Context)) took {
-	ctx, cancel := context.WithCancel(w.Context())
 	began := time.Now()
-	events, rows := w.steadily(ctx, w.one), w.steadily(ctx, w.row)
-	work(w.Context())
-	cancel()
-	t := took{<-events, <-rows}
-	if len(t.events) == 0 || len(t.rows) == 0 {
-		w.Fatalf("%s: nothing was sent", name)
+	t, err := w.senders.during(func() { work(w.Context()) })
+	if err != nil || len(t.Events) == 0 || len(t.Rows) == 0 {
+		w.Fatalf("%s: %d events and %d rows were sent: %v", name, len(t.Events), len(t.Rows), err)
 	}
 	w.Logf("%-10s %6.1f s  %5d events  p50 %8.2f ms  p99 %8.2f ms  max %8.2f ms; a bare row  p50 %8.2f ms  p99 %8.2f ms", name,
-		time.Since(began).Seconds(), len(t.events), milliseconds(t.events[len(t.events)/2]), milliseconds(p99(t.events)),
-		milliseconds(t.events[len(t.events)-1]), milliseconds(t.rows[len(t.rows)/2]), milliseconds(p99(t.rows)))
+		time.Since(began).Seconds(), len(t.Events), milliseconds(t.Events[len(t.Events)/2]), milliseconds(p99(t.Events)),
+		milliseconds(t.Events[len(t.Events)-1]), milliseconds(t.Rows[len(t.Rows)/2]), milliseconds(p99(t.Rows)))
 	return t
-}
-
-// steadily does something again and again until ctx ends, whether what it did before is done or not, and then says how long
-// each time took from when it was due.
-func (w *loadBench) steadily(ctx context.Context, do func()) <-chan []time.Duration {
-	done := make(chan []time.Duration, 1)
-	go func() {
-		var mu sync.Mutex
-		var all []time.Duration
-		var group sync.WaitGroup
-		began := time.Now()
-		for i := 0; ; i++ {
-			due := began.Add(time.Duration(i) * time.Second / loadRate)
-			if pause(ctx, time.Until(due)); ctx.Err() != nil {
-				break
-			}
-			group.Go(func() {
-				do()
-				mu.Lock()
-				defer mu.Unlock()
-				all = append(all, time.Since(due))
-			})
-		}
-		group.Wait()
-		slices.Sort(all)
-		done <- all
-	}()
-	return done
-}
-
-// row inserts a row that nothing else is written for.
-func (w *loadBench) row() {
-	if _, err := w.rows.Exec(w.Context(), "INSERT INTO public.bare VALUES (1)"); err != nil {
-		w.Error(err)
-	}
-}
-
-// one sends one event and waits for its acknowledgement.
-func (w *loadBench) one() {
-	var client *singleClient
-	select {
-	case client = <-w.clients:
-	default:
-		var err error
-		if client, err = dialSingle(w.host); err != nil {
-			w.Error(err)
-			return
-		}
-	}
-	if err := client.send(singleEvent(2_000_000, int(w.n.Add(1)))); err != nil {
-		w.Error(err)
-		return
-	}
-	w.clients <- client
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -82,6 +82,7 @@ func (s *steward) prepare(ctx context.Context) error {
 const tuned = `
 shared_buffers = 512MB
 max_wal_size = 2GB
+min_wal_size = 1GB
 `
 
 func tune(file string) error {
