@@ -100,7 +100,7 @@ func (w *loadBench) loads() []load {
 	}
 }
 
-// addColumn declares a column, and then gives it a rest: nobody declares several a second.
+// addColumn declares a column, and then gives it a rest: nobody declares several in five seconds.
 func (w *loadBench) addColumn(ctx context.Context) {
 	_, err := w.s.l.AddColumn(ctx, ledger.Column{
 		Name: fmt.Sprint("bench_", w.columns.Add(1)), Kind: "dimension", Type: "text", Description: "of a benchmark", Owner: "bench", By: "bench",
@@ -108,7 +108,7 @@ func (w *loadBench) addColumn(ctx context.Context) {
 	if err != nil && !errors.Is(err, ledger.ErrBusy) { // it doesn't get between those who read for long
 		w.Error(err)
 	}
-	pause(ctx, time.Second)
+	pause(ctx, 5*time.Second)
 }
 
 // atomic records events in one request, all or none.

@@ -1563,6 +1563,7 @@ BEGIN
     FOR try IN 1..40 LOOP
         BEGIN
             EXECUTE take || ' NOWAIT';
+            PERFORM set_config('lock_timeout', '20ms', true); -- whoever holds what the caller takes next may wait for us
             RETURN;
         EXCEPTION WHEN lock_not_available THEN
             PERFORM pg_sleep(0.0025);
