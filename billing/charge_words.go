@@ -21,6 +21,8 @@ func (c Charge) InWords(code string) string {
 		how += " of " + c.Measure
 	case ModelFlat:
 		how = money(c.Amount) + " per cycle"
+	case ModelAdjustment:
+		how = "adjustment"
 	case ModelPerEvent:
 		how = money(c.UnitAmount) + " per event"
 	case ModelPerUnit:

@@ -263,3 +263,25 @@ func TestTraceOfOrders(t *testing.T) {
 	}
 	f.checkTraces("acme")
 }
+
+// A line that a person's adjustment makes holds no event, though it is for the cycle of some.
+func TestTraceBesideAdjustments(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-02-10T00:00:00Z")
+	f.record(f.event("acme", "2026-01-10T00:00:00Z", "10"))
+	f.close("2026-01-31")
+	late := f.event("acme", "2026-01-11T00:00:00Z", "2")
+	f.record(late)
+	f.adjust(AdjustRequest{Account: "acme", Amount: "-1", Currency: "USD", Reason: "goodwill", Cycle: mustDate(t, "2026-01-15"), By: "jane"})
+	f.at("2026-03-05T00:00:00Z")
+	f.close("2026-02-28")
+	f.checkTraces("acme")
+	v := f.invoices("acme")[1]
+	i := slices.IndexFunc(v.Lines, func(l Line) bool { return l.Adjusts == AdjustsManual })
+	if i < 0 || len(v.Lines) != 2 {
+		t.Fatalf("%+v", v.Lines)
+	}
+	if on := f.trace("orders", late.ID).Rows[0].Billed[0]; len(on.Lines) != 1 || on.Lines[0].Line == v.Lines[i].Line {
+		t.Errorf("%+v", on)
+	}
+}

@@ -134,6 +134,10 @@ func describe(l billing.Line, names billing.Names, z *time.Location) cell {
 		what = readable(charge.InWords(l.Amount.Currency))
 	}
 	switch {
+	case l.Adjusts == billing.AdjustsManual:
+		c.Text, what = "Adjustment", readable(l.Why)
+	case charge.Model == billing.ModelAdjustment:
+		what = "no longer charged"
 	case charge.Model == billing.ModelFlat && l.PeriodDays > 0:
 		what += fmt.Sprintf(", %d of %s", l.Days, counted(l.PeriodDays, "day"))
 	case what != "":
@@ -142,6 +146,9 @@ func describe(l billing.Line, names billing.Names, z *time.Location) cell {
 		what = counted(l.Events, "event")
 	}
 	c.Below = append(append(c.Below, what), tiers(l, charge)...)
+	if l.Adjusts == billing.AdjustsTerms {
+		c.Below = append(c.Below, "By terms that were changed")
+	}
 	if l.Late {
 		late := "For " + period(l.OriginStart, l.OriginEnd, z)
 		if name := names.Of(l.OriginInvoice); name != "" {

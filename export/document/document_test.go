@@ -59,6 +59,8 @@ func invoice(t testing.TB) (billing.Invoice, billing.Names) {
 		Payments:    []billing.Payment{{Reference: "SEPA 2026031099812", Amount: money("4000"), PaidOn: "2026-03-10"}},
 		CreditNotes: []billing.CreditNote{{ID: uuid.MustParse("019c1111-0000-7000-8000-000000000004"), Number: "CN-000007", Currency: "EUR", Total: money("36.00")}},
 	}
+	v.Lines = append(v.Lines, line(t, 6, `{"name":"adjustment","model":"adjustment","amount":"-25.00"}`, "0", "-25.00", 0))
+	v.Lines[5].Adjusts, v.Lines[5].Why = billing.AdjustsManual, "Goodwill for the outage of 3 February"
 	v.Lines[3].Days, v.Lines[3].PeriodDays = 28, 28
 	l := &v.Lines[4]
 	l.Late, l.OriginInvoice, l.OriginStart, l.OriginEnd, l.Billed = true, &january, at(t, "2025-12-31T23:00:00Z"), at(t, "2026-01-31T23:00:00Z"), money("4120.02")
