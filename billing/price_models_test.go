@@ -160,6 +160,12 @@ func drawCharge(rt *rapid.T, monotone bool) Charge {
 	if rapid.Bool().Draw(rt, "has maximum") {
 		c.Maximum = ptr(price("maximum").Add(dec("5")))
 	}
+	if free := !c.FreeUnits.IsZero() || !c.FreeAmount.IsZero(); free && c.FreeEvents == 0 {
+		c.FreePerContract = rapid.Bool().Draw(rt, "free over the contract")
+	}
+	if c.Maximum != nil {
+		c.MaximumPerContract = rapid.Bool().Draw(rt, "maximum over the contract")
+	}
 	if rapid.Bool().Draw(rt, "rounds") {
 		c.RoundingDigits = ptr(rapid.Int32Range(0, 6).Draw(rt, "digits"))
 	}
