@@ -81,6 +81,7 @@ type contract struct {
 	key   contractKey
 	since time.Time      // the first cycle that the drafts touch
 	past  []contractLine // counted lines of the cycles from since on, in the order of cycles and of writing
+	again []time.Time    // cycles of which the invoice that is billed again has lines
 	n     int64          // how many totals are written
 	total Carried        // of all counted lines
 }
@@ -203,7 +204,7 @@ func readUses(ctx context.Context, tx pgx.Tx, account string, all []*contract, e
 			}
 			l.origin.Start, l.origin.End = l.origin.Start.UTC(), l.origin.End.UTC()
 			if u := all[i-1]; excepted {
-				u.total = u.total.minus(l.use.Added)
+				u.total, u.again = u.total.minus(l.use.Added), append(u.again, l.origin.Start)
 			} else {
 				u.past = append(u.past, l)
 			}
@@ -214,7 +215,7 @@ func readUses(ctx context.Context, tx pgx.Tx, account string, all []*contract, e
 }
 
 // correct puts a line on the draft for every cycle between the first of a contract that it touches and its own, where it
-// has none: chain finds out which of them are needed.
+// has none: chain finds out which of them are needed. Those that stand in the place of lines are in any case.
 func correct(v *draft, contracts []*contract) error {
 	for _, u := range contracts {
 		lines := u.lines(v)
@@ -238,7 +239,7 @@ func correct(v *draft, contracts []*contract) error {
 				return err
 			}
 			v.lines = append(v.lines, &draftLine{
-				charge: c, rank: lines[0].rank, terms: last.terms, contract: u.key.contract, origin: last.origin, late: true, follows: true,
+				charge: c, rank: lines[0].rank, terms: last.terms, contract: u.key.contract, origin: last.origin, late: true, follows: !slices.ContainsFunc(u.again, last.origin.Start.Equal),
 				added: Inputs{Days: last.days, PeriodDays: last.of},
 			})
 		}

@@ -47,7 +47,7 @@ type draftLine struct {
 
 	contract    string       // whose cycle the original one is
 	use         *ContractUse // of a charge with an allowance over the contract
-	follows     bool         // nothing is pinned: it is there because what is carried into its cycle may be another
+	follows     bool         // nothing is pinned: it is there in case what is carried into its cycle is another now
 	dropped     bool         // and is not
 	rerating    int64        // the terms of the rerating that brings the cycle under the charge; 0: none
 	termsBefore []int64      // rerating: the versions that billed the cycle until then

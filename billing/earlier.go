@@ -23,6 +23,7 @@ type earlierLine struct {
 	definition []byte
 	rerates    bool
 	adjusts    bool // it bills an adjustment
+	own        bool // its invoice is of the cycle itself
 	pinned     int64
 	added      Inputs
 	before     Inputs // without days
@@ -41,7 +42,7 @@ type earlier struct {
 const sqlEarlierLines = `
 SELECT l.origin_start, i.currency, COALESCE(i.stream, ''), l.invoice_id, i.position, l.charge, l.terms, l.definition,
        l.rerating IS NOT NULL, l.adjustment IS NOT NULL, l.pinned, l.added, l.events, l.first, COALESCE(l.days, 0), COALESCE(l.period_days, 0),
-       l.before, l.before_counted, l.before_first, l.billed, l.amount, COALESCE(v.outcome, ''), COALESCE(v.position, 0)
+       l.before, l.before_counted, l.before_first, l.billed, l.amount, COALESCE(v.outcome, ''), COALESCE(v.position, 0), i.cycle_start = l.origin_start
 FROM billing.invoice_lines l
 JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
 LEFT JOIN billing.voids v ON v.account = l.account AND v.invoice_id = l.invoice_id
@@ -64,7 +65,7 @@ func readEarlier(ctx context.Context, tx pgx.Tx, account string, origins []time.
 		var l earlierLine
 		err := rows.Scan(&k.cycle, &k.currency, &k.stream, &l.invoice, &l.position, &l.charge, &l.terms, &l.definition, &l.rerates, &l.adjusts,
 			&l.pinned, &l.added.Sum, &l.added.Count, &l.added.First, &l.added.Days, &l.added.PeriodDays,
-			&l.before.Sum, &l.before.Count, &l.before.First, &l.billed, &l.amount, &l.outcome, &l.voided)
+			&l.before.Sum, &l.before.Count, &l.before.First, &l.billed, &l.amount, &l.outcome, &l.voided, &l.own)
 		if err != nil {
 			return e, fmt.Errorf("read what was billed before: %w", err)
 		}
@@ -76,8 +77,10 @@ func readEarlier(ctx context.Context, tx pgx.Tx, account string, origins []time.
 	}
 	for k, lines := range e.lines {
 		first := lines[0]
-		if i := slices.IndexFunc(lines, func(l earlierLine) bool { return l.outcome == "" }); i >= 0 {
-			first = lines[i]
+		for _, own := range []bool{false, true} { // that of the cycle itself may have been billed again after others
+			if i := slices.IndexFunc(lines, func(l earlierLine) bool { return l.outcome == "" && (l.own || !own) }); i >= 0 {
+				first = lines[i]
+			}
 		}
 		e.first[k] = first.invoice
 	}
