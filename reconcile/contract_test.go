@@ -40,10 +40,10 @@ func TestContractsAreRecomputed(t *testing.T) {
 			if _, err := k.b.SetTerms(t.Context(), []byte(sharedAllowances), "tester"); err != nil {
 				t.Fatal(err)
 			}
-			n := 0
+			n := map[int]int{}
 			in := func(month int, amount string) ledger.Event {
-				n++
-				return sale("acme", month, n, "sold", amount)
+				n[month]++
+				return sale("acme", month, n[month], "sold", amount)
 			}
 			k.record(in(1, "3"), in(2, "4"), in(3, "3"))
 			k.close("2026-01-31")
