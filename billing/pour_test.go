@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
 )
 
 // pourWriters is how many record events while cycles are closed.
@@ -132,30 +131,18 @@ type passed struct {
 func (f *fixture) exactAtWatermarks() {
 	f.Helper()
 	closes := map[string][]passed{}
-	rows, err := f.db.App.Query(f.Context(), "SELECT account, through_at, watermark FROM billing.closes ORDER BY account, through_at")
-	if err != nil {
-		f.Fatal(err)
-	}
 	var account string
 	var p passed
-	if _, err := pgx.ForEachRow(rows, []any{&account, &p.through, &p.watermark}, func() error {
+	if err := pg.ForEach(f.Context(), f.db.App, []any{&account, &p.through, &p.watermark}, func() error {
 		closes[account] = append(closes[account], p)
 		return nil
-	}); err != nil {
-		f.Fatal(err)
-	}
-	rows, err = f.db.App.Query(f.Context(), `
-		SELECT e.account, e.position, e.occurred_at, p.origin_start, i.cycle_start, i.watermark
-		FROM ledger.events e
-		JOIN billing.pins p ON p.account = e.account AND p.position = e.position
-		JOIN billing.invoices i ON i.account = p.account AND i.id = p.invoice_id`)
-	if err != nil {
+	}, "SELECT account, through_at, watermark FROM billing.closes ORDER BY account, through_at"); err != nil {
 		f.Fatal(err)
 	}
 	var position, watermark int64
 	var at, origin, cycle time.Time
 	wrong := 0
-	if _, err := pgx.ForEachRow(rows, []any{&account, &position, &at, &origin, &cycle, &watermark}, func() error {
+	if err := pg.ForEach(f.Context(), f.db.App, []any{&account, &position, &at, &origin, &cycle, &watermark}, func() error {
 		var before time.Time
 		for _, c := range closes[account] {
 			if position <= c.watermark && at.Before(c.through) {
@@ -173,7 +160,11 @@ func (f *fixture) exactAtWatermarks() {
 		}
 		wrong++
 		return nil
-	}); err != nil {
+	}, `
+		SELECT e.account, e.position, e.occurred_at, p.origin_start, i.cycle_start, i.watermark
+		FROM ledger.events e
+		JOIN billing.pins p ON p.account = e.account AND p.position = e.position
+		JOIN billing.invoices i ON i.account = p.account AND i.id = p.invoice_id`); err != nil {
 		f.Fatal(err)
 	}
 	if wrong > 0 {
