@@ -213,8 +213,15 @@ func (l left) names() []string {
 		name string
 		left bool
 	}{
-		{"cadence", l.cadence}, {"anchor", l.anchor}, {"zone", l.zone}, {"grace", l.grace}, {"group_by", l.groupBy}, {"bill_on", l.billOn},
-		{"review_above", l.review}, {"approve_above", l.approve}, {"charges", l.charges},
+		{"cadence", l.cadence},
+		{"anchor", l.anchor},
+		{"zone", l.zone},
+		{"grace", l.grace},
+		{"group_by", l.groupBy},
+		{"bill_on", l.billOn},
+		{"review_above", l.review},
+		{"approve_above", l.approve},
+		{"charges", l.charges},
 	} {
 		if f.left {
 			names = append(names, f.name)
