@@ -198,6 +198,7 @@ func (s *server) routes() {
 	route(s, "GET /v1/accounts/{account}/terms", getAccountTermsDoc(), s.getAccountTerms)
 	route(s, "GET /v1/accounts/{account}/preview", previewAccountDoc(), s.previewAccount)
 	route(s, "POST /v1/accounts/{account}/preview", previewTermsDoc(), s.previewTerms)
+	route(s, "POST /v1/accounts/{account}/preview/closed", previewClosedDoc(), s.previewClosed)
 	route(s, "POST /v1/cycles/close", closeDoc(), s.closeCycles)
 	route(s, "GET /v1/orders/open", listOpenOrdersDoc(), s.listOpenOrders)
 	route(s, "GET /v1/invoices", listInvoicesDoc(), s.listInvoices)

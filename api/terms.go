@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"deltaledger/billing"
+	"deltaledger/ledger"
 	"deltaledger/ledger/wire"
 )
 
@@ -16,7 +17,14 @@ type TermsVersion struct {
 	Version   int64           `json:"version" doc:"Grows with each version recorded; 0 is the built-in default"`
 	Terms     json.RawMessage `json:"terms" doc:"The terms. Those in force are spelled out in full; of a version of an account, what it leaves to the default terms is left out"`
 	Inherited []string        `json:"inherited,omitempty" doc:"Fields that come from the default terms"`
+	Adjusts   *TermsAdjust    `json:"adjusts,omitempty" doc:"Of terms that were recorded for closed cycles: which"`
 	Base      int64           `json:"base,omitempty" doc:"Of the terms in force: the version of the default terms that those come from; without it the built-in default"`
+}
+
+// TermsAdjust are the closed cycles that get the charges of terms.
+type TermsAdjust struct {
+	From    time.Time `json:"from" doc:"Start of the first (UTC)"`
+	Through time.Time `json:"through" doc:"End of the last (UTC)"`
 }
 
 // TermsAnswer is how an account is billed, was and will be.
@@ -112,6 +120,28 @@ func (s *server) previewTerms(ctx context.Context, in *supposeIn) (*previewOut, 
 	return &previewOut{p}, nil
 }
 
+type closedPreviewOut struct{ Body billing.ClosedPreview }
+
+func (s *server) previewClosed(ctx context.Context, in *supposeIn) (*closedPreviewOut, error) {
+	if err := termsBody(in.RawBody, in.broken); err != nil {
+		return nil, err
+	}
+	p, err := s.billing.PreviewClosed(ctx, billing.PreviewRequest{Account: in.Account, AsOf: in.AsOf, Terms: in.RawBody})
+	if err != nil {
+		return nil, err
+	}
+	return &closedPreviewOut{p}, nil
+}
+
+func previewClosedDoc() doc {
+	return doc{
+		id: "preview-closed-cycles", tag: tagBill, summary: "Preview what other terms change for closed cycles",
+		text:  "Cycle by cycle and charge by charge what was billed, what the terms in the body would make of it, and the difference, as if POST /v1/terms with adjust_closed recorded them; late events aside. Nothing is recorded. Only charges can change for closed cycles: terms with other boundaries, grouping, order billing or contract there are refused. count has no meaning here.",
+		fails: []kind{conflicting, tooLarge, unsupported},
+		body:  termsRequest(),
+	}
+}
+
 func previewTermsDoc() doc {
 	return doc{
 		id: "preview-terms", tag: tagBill, summary: "Preview other terms",
@@ -142,6 +172,8 @@ func getAccountTermsDoc() doc {
 
 type setTermsIn struct {
 	By      string `query:"by" default:"api" maxLength:"1024" example:"jane.doe" doc:"Who records them"`
+	Adjust  bool   `query:"adjust_closed" doc:"Let the charges count for the account's closed cycles from effective_from on too: its next invoice brings the difference. Preview it first"`
+	Why     string `query:"why" maxLength:"1024" example:"agreed on 3 March" doc:"Why closed cycles are billed anew; needed beside adjust_closed, and kept"`
 	RawBody []byte `contentType:"application/json"`
 
 	broken *Problem
@@ -177,6 +209,18 @@ type setTermsOut struct{ Body TermsVersion }
 func (s *server) setTerms(ctx context.Context, in *setTermsIn) (*setTermsOut, error) {
 	if err := termsBody(in.RawBody, in.broken); err != nil {
 		return nil, err
+	}
+	if in.Adjust {
+		done, err := s.billing.AdjustClosed(ctx, in.RawBody, in.Why, in.By)
+		if err != nil {
+			return nil, err
+		}
+		out := &setTermsOut{versionOf(done.Terms)}
+		out.Body.Adjusts = &TermsAdjust{done.From, done.Through}
+		return out, nil
+	}
+	if in.Why != "" {
+		return nil, ledger.Invalid("why", in.Why, "must be given beside adjust_closed=true, or be left out")
 	}
 	t, err := s.billing.SetTerms(ctx, in.RawBody, in.By)
 	if err != nil {

@@ -43,6 +43,7 @@ type window struct {
 	rerated     []bool              // the cycles that those bring
 	covered     []int               // of those, by number from 1, the ones in which they may select events that nothing did
 	adjustments []pendingAdjustment // that the first open cycle bills
+	onlyCovered bool                // nothing but the reratings is looked at
 }
 
 // newWindow is the window from what is closed to end. Without an end there is nothing on time in it.

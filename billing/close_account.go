@@ -155,6 +155,9 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 	if r.contracts, err = p.price(ctx, tx, r.drafts, again); err != nil {
 		return rated{}, err
 	}
+	if w.onlyCovered {
+		return r, nil
+	}
 	r.drafts = withoutEmpty(r.drafts)
 	holdBack(w.cal, r.drafts)
 	return r, nil
@@ -163,8 +166,8 @@ func (b *Billing) rate(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogu
 // bunches adds up what the window bills.
 func (w *window) bunches(ctx context.Context, tx pgx.Tx, m measures) (late, onTime []bunch, err error) {
 	covered, err := w.coveredBunches(ctx, tx, m)
-	if err != nil {
-		return nil, nil, err
+	if err != nil || w.onlyCovered {
+		return covered, nil, err
 	}
 	if w.orders != nil {
 		late, onTime, err = w.orderedBunches(ctx, tx, m)

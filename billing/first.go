@@ -131,6 +131,9 @@ func (w *window) firstQueries() []string {
 	if w.orders != nil {
 		queries = []string{sqlFirstOrders}
 	}
+	if w.onlyCovered {
+		queries = nil
+	}
 	if len(w.covered) > 0 {
 		queries = append(queries, sqlFirstCovered)
 	}

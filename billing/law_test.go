@@ -80,7 +80,9 @@ var laws = map[string]string{
 		SELECT count(*) FROM (
 			SELECT sum(l.amount) AS amount, sum(l.added) * COALESCE(((array_agg(l.definition))[1]->>'rate')::numeric / 100, 1) AS exact
 			FROM billing.invoice_lines l JOIN billing.invoices i ON i.id = l.invoice_id
-			WHERE l.adjustment IS NULL AND NOT EXISTS (SELECT FROM billing.voids v WHERE v.invoice_id = i.id)
+			WHERE l.adjustment IS NULL
+			  AND NOT EXISTS (SELECT FROM billing.reratings r WHERE r.account = l.account AND l.origin_start >= r.from_at AND l.origin_start < r.through_at)
+			  AND NOT EXISTS (SELECT FROM billing.voids v WHERE v.invoice_id = i.id)
 			GROUP BY i.account, l.charge, l.origin_start, i.currency, i.stream
 		) s WHERE amount <> round(exact, 2)`,
 	"a late line doesn't name the invoice of its cycle": `

@@ -74,34 +74,9 @@ func (b *Billing) Preview(ctx context.Context, r PreviewRequest) (Preview, error
 	if r.Count < 0 || r.Count > MaxPreview {
 		return Preview{}, ledger.Invalid("count", fmt.Sprint(r.Count), fmt.Sprintf("must be a whole number from 0 to %d", MaxPreview))
 	}
-	at, err := b.ledger.AsOf(ctx, r.AsOf)
-	if err != nil {
-		return Preview{}, err
-	}
-	if err := b.DeriveAccounts(ctx, at); err != nil {
-		return Preview{}, err
-	}
-	catalogue, err := b.ledger.Catalogue(ctx)
-	if err != nil {
-		return Preview{}, wrap(err, "preview of %q", r.Account)
-	}
-	if supposed, problems := parseTerms(r.Terms, b.zone); len(r.Terms) > 0 && len(problems) == 0 {
-		if err := b.indexFinalising(ctx, supposed.Finalising); err != nil {
-			return Preview{}, err
-		}
-	}
 	var p Preview
-	// One snapshot, so that what a close pins meanwhile is either open or billed, and not both.
-	err = pg.InTxWith(ctx, b.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	_, err := b.inSnapshot(ctx, r, func(tx pgx.Tx, catalogue ledger.Catalogue, v *view, at ledger.Watermark) error {
 		p = Preview{Account: r.Account, AsOf: at, Cycles: []PreviewCycle{}, Drafts: []Draft{}, Waiting: []WaitingOrders{}}
-		v := &view{account: r.Account, runs: b.knownRuns()}
-		var err error
-		if v.state, err = b.readState(ctx, tx, v.runs, r.Account); err != nil {
-			return err
-		}
-		if err := b.complete(ctx, tx, v, known{}); err != nil {
-			return err
-		}
 		if len(r.Terms) > 0 {
 			if err := b.suppose(ctx, tx, catalogue, v, r.Terms); err != nil {
 				return err
@@ -110,6 +85,38 @@ func (b *Billing) Preview(ctx context.Context, r PreviewRequest) (Preview, error
 		return b.preview(ctx, tx, catalogue, v, r.Count, &p)
 	})
 	return p, wrap(err, "preview of %q", r.Account)
+}
+
+// inSnapshot has f look at the account as of a watermark, which it returns.
+func (b *Billing) inSnapshot(ctx context.Context, r PreviewRequest, f func(pgx.Tx, ledger.Catalogue, *view, ledger.Watermark) error) (ledger.Watermark, error) {
+	at, err := b.ledger.AsOf(ctx, r.AsOf)
+	if err != nil {
+		return at, err
+	}
+	if err := b.DeriveAccounts(ctx, at); err != nil {
+		return at, err
+	}
+	catalogue, err := b.ledger.Catalogue(ctx)
+	if err != nil {
+		return at, err
+	}
+	if supposed, problems := parseTerms(r.Terms, b.zone); len(r.Terms) > 0 && len(problems) == 0 {
+		if err := b.indexFinalising(ctx, supposed.Finalising); err != nil {
+			return at, err
+		}
+	}
+	// One snapshot, so that what a close pins meanwhile is either open or billed, and not both.
+	return at, pg.InTxWith(ctx, b.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		v := &view{account: r.Account, runs: b.knownRuns()}
+		var err error
+		if v.state, err = b.readState(ctx, tx, v.runs, r.Account); err != nil {
+			return err
+		}
+		if err := b.complete(ctx, tx, v, known{}); err != nil {
+			return err
+		}
+		return f(tx, catalogue, v, at)
+	})
 }
 
 // suppose gives the view the calendar that it would have if further terms were recorded.

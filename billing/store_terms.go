@@ -152,6 +152,12 @@ RETURNING n`
 // are not recorded again: that version is returned. What is wrong with raw is a *TermsError, all of it
 // at once; by says who wants it so.
 func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, error) {
+	return b.setTerms(ctx, raw, by, func(_ pgx.Tx, _ Terms, insert func() (Terms, error)) (Terms, error) { return insert() })
+}
+
+// setTerms checks terms and has record record them, by insert: it is given the terms, with their version if they are the
+// newest already, and then insert does nothing.
+func (b *Billing) setTerms(ctx context.Context, raw []byte, by string, record func(tx pgx.Tx, t Terms, insert func() (Terms, error)) (Terms, error)) (Terms, error) {
 	catalogue, err := b.ledger.Catalogue(ctx)
 	if err != nil {
 		return Terms{}, wrap(err, "record terms")
@@ -175,23 +181,27 @@ func (b *Billing) SetTerms(ctx context.Context, raw []byte, by string) (Terms, e
 		if err != nil {
 			return err
 		}
-		recorded = t
 		if last := k.last(t.Account); last.Version > 0 && bytes.Equal(last.JSON(), t.JSON()) {
-			recorded = last
-			return nil
-		}
-		if recorded.NotBefore, err = b.closedForTerms(ctx, tx, k, t.Account); err != nil {
+			recorded, err = record(tx, last, func() (Terms, error) { return last, nil })
 			return err
 		}
-		if t.Account != "" && !t.begins().IsZero() && (t.recurs() || t.left.charges) { // it may be billed without any event
-			if _, err := tx.Exec(ctx, sqlKnowAccount, t.Account); err != nil {
-				return err
-			}
-		}
-		return tx.QueryRow(ctx, sqlInsertTerms, t.Account, orNull(t.EffectiveFrom), orNull(recorded.NotBefore), t.JSON(), by).
-			Scan(&recorded.Version)
+		recorded, err = record(tx, t, func() (Terms, error) { return b.insertTerms(ctx, tx, k, t, by) })
+		return err
 	})
 	return recorded, wrap(err, "record terms")
+}
+
+func (b *Billing) insertTerms(ctx context.Context, tx pgx.Tx, k *book, t Terms, by string) (_ Terms, err error) {
+	if t.NotBefore, err = b.closedForTerms(ctx, tx, k, t.Account); err != nil {
+		return t, err
+	}
+	if t.Account != "" && !t.begins().IsZero() && (t.recurs() || t.left.charges) { // it may be billed without any event
+		if _, err := tx.Exec(ctx, sqlKnowAccount, t.Account); err != nil {
+			return t, err
+		}
+	}
+	err = tx.QueryRow(ctx, sqlInsertTerms, t.Account, orNull(t.EffectiveFrom), orNull(t.NotBefore), t.JSON(), by).Scan(&t.Version)
+	return t, err
 }
 
 // checkTerms reads terms as they would be recorded, with the start that the account has, and finds

@@ -181,7 +181,12 @@ func (b *Billing) rebill(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalo
 		if !origin.Start.Equal(origins[i]) {
 			return nil, fmt.Errorf("pins name the cycle of %s, which isn't one of the account's calendar: %w", origins[i].Format(time.RFC3339), ledger.ErrCorrupt)
 		}
-		d.add(&found[i], origin, target, v.cal.TermsAt(origin.Start))
+		terms := v.cal.TermsAt(origin.Start)
+		d.add(&found[i], origin, target, terms)
+		if found[i].invoice == uuid.Nil && terms.rerating != 0 { // what no charge selects any more stays pinned
+			invoice.pinned += found[i].pinned
+			invoice.events += found[i].events
+		}
 		starts[i] = origin.Start
 	}
 	if invoice.pinned != old.Pinned {

@@ -20,6 +20,9 @@ type termsCmd struct {
 type termsSetCmd struct {
 	File string `required:"" placeholder:"FILE" help:"File with the terms as JSON; - is standard input."`
 	By   string `placeholder:"NAME" help:"Who records them; without it the user of the system."`
+
+	AdjustClosed bool   `help:"Let the charges count for the account's closed cycles from effective_from on too: its next invoice brings the difference. See terms preview --closed."`
+	Why          string `placeholder:"TEXT" help:"Why closed cycles are billed anew; it is kept."`
 }
 
 // Help is shown below the command's flags.
@@ -47,8 +50,19 @@ func (c *termsSetCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	if c.AdjustClosed != (c.Why != "") {
+		return usagef("--adjust-closed and --why need each other: closed cycles are billed anew for a reason that is kept")
+	}
 	return withApp(ctx, s, func(a *app) error {
-		recorded, err := a.billing.SetTerms(ctx, raw, s.user(c.By))
+		closed := billing.ClosedTerms{}
+		record := func() (billing.Terms, error) { return a.billing.SetTerms(ctx, raw, s.user(c.By)) }
+		if c.AdjustClosed {
+			record = func() (_ billing.Terms, err error) {
+				closed, err = a.billing.AdjustClosed(ctx, raw, c.Why, s.user(c.By))
+				return closed.Terms, err
+			}
+		}
+		recorded, err := record()
 		if wrong, ok := errors.AsType[*billing.TermsError](err); ok {
 			return termsProblems(c.File, wrong)
 		}
@@ -57,7 +71,12 @@ func (c *termsSetCmd) Run(ctx context.Context, s *session) error {
 		}
 		t := table{columns: termsColumns()}
 		t.add(termsCells(recorded)...)
-		return s.show(versionOf(recorded), t)
+		shown := versionOf(recorded)
+		if c.AdjustClosed {
+			shown.AdjustsFrom, shown.AdjustsThrough = stamp(closed.From), stamp(closed.Through)
+			t.note = fmt.Sprintf("its charges count for the closed cycles from %s to %s too: the next close brings the difference", day(closed.From, recorded.Zone), day(closed.Through, recorded.Zone))
+		}
+		return s.show(shown, t)
 	})
 }
 
@@ -80,6 +99,9 @@ type termsVersion struct {
 	Terms     json.RawMessage `json:"terms"`
 	Inherited []string        `json:"inherited,omitempty"` // fields that come from the default terms
 	Base      int64           `json:"base,omitempty"`      // of the terms in force: the version that they come from
+
+	AdjustsFrom    string `json:"adjusts_from,omitempty"`    // of terms recorded for closed cycles: start of the first
+	AdjustsThrough string `json:"adjusts_through,omitempty"` // end of the last
 }
 
 func versionOf(t billing.Terms) termsVersion {

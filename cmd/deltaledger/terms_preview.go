@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ type termsPreviewCmd struct {
 	Count   int    `default:"12" help:"How many cycles to show after those that have begun, up to 1000."`
 	AsOf    string `placeholder:"W|TIME" help:"Draft as of a watermark or an RFC 3339 time; without it, everything recorded until now counts."`
 	File    string `placeholder:"FILE" help:"Look at terms that aren't recorded, as if they were: a file with JSON; - is standard input."`
+	Closed  bool   `help:"Show instead what the terms would change for closed cycles if terms set --adjust-closed recorded them; without --file, what those change that are recorded and not billed yet."`
 }
 
 // Help is shown below the command's flags.
@@ -23,7 +26,8 @@ func (termsPreviewCmd) Help() string {
 
   deltaledger terms preview acme --count 3
   deltaledger terms preview acme --count 0 --output json
-  deltaledger terms preview acme --file new-terms.json`
+  deltaledger terms preview acme --file new-terms.json
+  deltaledger terms preview acme --file new-terms.json --closed`
 }
 
 // Run shows the preview.
@@ -36,6 +40,9 @@ func (c *termsPreviewCmd) Run(ctx context.Context, s *session) error {
 		}
 	}
 	return withApp(ctx, s, func(a *app) error {
+		if c.Closed {
+			return c.closed(ctx, s, a, r)
+		}
 		p, err := a.billing.Preview(ctx, r)
 		if wrong, ok := errors.AsType[*billing.TermsError](err); ok {
 			return termsProblems(c.File, wrong)
@@ -51,6 +58,38 @@ func (c *termsPreviewCmd) Run(ctx context.Context, s *session) error {
 		t.note = draftsNote(p)
 		return s.show(p, t)
 	})
+}
+
+// closed shows what changes for closed cycles.
+func (c *termsPreviewCmd) closed(ctx context.Context, s *session, a *app, r billing.PreviewRequest) error {
+	p, err := a.billing.PreviewClosed(ctx, r)
+	if wrong, ok := errors.AsType[*billing.TermsError](err); ok {
+		return termsProblems(c.File, wrong)
+	}
+	if err != nil {
+		return err
+	}
+	t := table{columns: []column{
+		text("start"), text("end"), text("currency"), text("stream"), text("charge"), text("terms_before"), number("terms"), number("events"), text("reads"),
+		number("billed"), number("rerated"), number("difference"),
+	}}
+	for _, l := range p.Cycles {
+		before := make([]string, len(l.TermsBefore))
+		for i, v := range l.TermsBefore {
+			before[i] = fmt.Sprint(v)
+		}
+		t.add(stamp(l.Start), stamp(l.End), l.Currency, l.Stream, l.Charge, strings.Join(before, " "), fmt.Sprint(l.Terms), fmt.Sprint(l.Events), l.Reads,
+			l.Billed.String(), l.Rerated.String(), l.Difference.String())
+	}
+	t.note = "nothing changes"
+	if len(p.Sums) > 0 {
+		var sums []string
+		for _, code := range slices.Sorted(maps.Keys(p.Sums)) {
+			sums = append(sums, p.Sums[code].String()+" "+code)
+		}
+		t.note = "the next close brings " + strings.Join(sums, ", ") + ", " + asOfNote(p.AsOf)
+	}
+	return s.show(p, t)
 }
 
 // zoneNamed is a zone of terms; UTC if this machine's zone data doesn't know it.
