@@ -172,8 +172,8 @@ func readContracts(ctx context.Context, tx pgx.Tx, account string, all []*draft,
 	return order, slices.CompactFunc(origins, time.Time.Equal), nil
 }
 
-func (v *draft) contractKey(l *draftLine) contractKey {
-	return contractKey{l.contract, l.charge.Name, v.currency, v.stream}
+func (d *draft) contractKey(l *draftLine) contractKey {
+	return contractKey{l.contract, l.charge.Name, d.currency, d.stream}
 }
 
 // readUses reads the totals of contracts, and the lines of the cycles from since on, without those of the invoice except.

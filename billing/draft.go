@@ -174,8 +174,8 @@ func (d *drafts) sorted() []*draft {
 }
 
 // sort puts the lines in their order.
-func (v *draft) sort() {
-	slices.SortFunc(v.lines, func(a, b *draftLine) int {
+func (d *draft) sort() {
+	slices.SortFunc(d.lines, func(a, b *draftLine) int {
 		if a.late != b.late {
 			return map[bool]int{false: -1, true: 1}[a.late]
 		}
