@@ -191,13 +191,13 @@ func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catal
 }
 
 // shown is the draft as others see it.
-func (v *draft) shown() Draft {
-	money := func(x decimal.Decimal) Money { return Money{Amount: x, Currency: v.currency} }
+func (d *draft) shown() Draft {
+	money := func(x decimal.Decimal) Money { return Money{Amount: x, Currency: d.currency} }
 	out := Draft{
-		CycleStart: v.cycle.Start, CycleEnd: v.cycle.End, Currency: v.currency, Stream: v.stream,
-		Total: money(v.total), Events: v.events, Pinned: v.pinned, Lines: make([]Line, len(v.lines)),
+		CycleStart: d.cycle.Start, CycleEnd: d.cycle.End, Currency: d.currency, Stream: d.stream,
+		Total: money(d.total), Events: d.events, Pinned: d.pinned, Lines: make([]Line, len(d.lines)),
 	}
-	for i, l := range v.lines {
+	for i, l := range d.lines {
 		out.Lines[i] = Line{
 			Line: i + 1, Charge: l.charge.Name, Terms: l.terms, Definition: json.RawMessage(l.charge.definition()),
 			OriginStart: l.origin.Start, OriginEnd: l.origin.End, Late: l.late, OriginInvoice: l.first, Events: l.added.Count, Pinned: l.pinned,
