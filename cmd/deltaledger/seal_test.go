@@ -32,6 +32,8 @@ var elsewhere = map[string]string{
 	"ledger.completeness_doubled":  "derived: position of the event",
 	"billing.pins":                 "position of the event; bound with the invoice",
 	"billing.late_events":          "position of the event",
+	"billing.orders":               "position of the event that finalised the order; follows from events and closes",
+	"billing.carried":              "derived: position of the event",
 }
 
 // TestEveryFactIsSealed: whoever makes a table with positions either gives it to the sealer, or says here
