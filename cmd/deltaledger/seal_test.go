@@ -34,6 +34,7 @@ var elsewhere = map[string]string{
 	"billing.late_events":          "position of the event",
 	"billing.orders":               "position of the event that finalised the order; follows from events and closes",
 	"billing.carried":              "derived: position of the event",
+	"billing.finalisations":        "derived: position of the event",
 }
 
 // TestEveryFactIsSealed: whoever makes a table with positions either gives it to the sealer, or says here
