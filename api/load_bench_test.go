@@ -104,7 +104,7 @@ func (w *loadBench) loads() []load {
 func (w *loadBench) addColumn(ctx context.Context) {
 	_, err := w.s.l.AddColumn(ctx, ledger.Column{
 		Name: fmt.Sprint("bench_", w.columns.Add(1)), Kind: "dimension", Type: "text", Description: "of a benchmark", Owner: "bench", By: "bench",
-	}, 5*time.Second)
+	}, 0)
 	if err != nil && !errors.Is(err, ledger.ErrBusy) { // it doesn't get between those who read for long
 		w.Error(err)
 	}

@@ -124,7 +124,8 @@ const sqlDeclareIndex = `SELECT ledger.declare_index($1, $2)`
 // hadn't; in other words it is ErrConflict: columns are neither changed nor dropped.
 //
 // Each try waits at most 50 milliseconds for those who use the events, because everybody else waits behind
-// it, and not at all where one of them takes long; if none succeeds for as long as patience (0: DefaultPatience) the error is ErrBusy and says whom it waited for.
+// it, and for the first half of patience only when nobody is seen to use them for long; if none succeeds for as long as patience (0:
+// DefaultPatience) the error is ErrBusy and says whom it waited for.
 func (l *Ledger) AddColumn(ctx context.Context, c Column, patience time.Duration) (Column, error) {
 	if err := c.settle(); err != nil {
 		return Column{}, err
@@ -231,25 +232,68 @@ func (l *Ledger) declare(ctx context.Context, patience time.Duration, action, sq
 
 // Patiently runs f, a change of the tables of events that gives up where it would keep others waiting, until it gets
 // through. If it doesn't for as long as patience (0: DefaultPatience) the error is ErrBusy and says who is in the way.
+//
+// While f waits, everybody who comes waits behind it. So for the first half of its patience it is tried only when nobody is
+// seen to use the events for longer than a glance.
 func (l *Ledger) Patiently(ctx context.Context, patience time.Duration, f func() error) error {
 	if patience <= 0 {
 		patience = DefaultPatience
 	}
-	until := time.Now().Add(patience)
+	began := time.Now()
 	for {
+		if err := l.untilNobodyLasts(ctx, began.Add(patience/2)); err != nil {
+			return err
+		}
 		err := f()
 		if err == nil || !pg.IsRetryable(err) {
 			return err
 		}
 		pause := shortestPause + rand.N(longestPause-shortestPause) // so that two who try don't meet again
-		if time.Now().Add(pause).After(until) {
+		if time.Since(began)+pause > patience {
 			return fmt.Errorf("after %s others still use the events%s; nothing was changed, try again: %w", patience, l.holders(ctx), ErrBusy)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
+		if err := wait(ctx, pause); err != nil {
+			return err
 		}
+	}
+}
+
+// A glance is the time between two views of who uses the events: who is there in both won't be gone in a moment.
+const glance = 30 * time.Millisecond
+
+const sqlUsers = `
+SELECT COALESCE(array_agg(DISTINCT k.virtualtransaction), '{}')
+FROM pg_locks k
+WHERE k.granted AND k.locktype = 'relation' AND k.pid IS DISTINCT FROM pg_backend_pid()
+  AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+  AND (k.relation IN ('ledger.events'::regclass, 'archive.events'::regclass)
+    OR k.relation IN (SELECT p.inhrelid FROM pg_inherits p WHERE p.inhparent IN ('ledger.events'::regclass, 'archive.events'::regclass)))`
+
+// untilNobodyLasts returns when no transaction has used the events for longer than a glance, or at the time given.
+func (l *Ledger) untilNobodyLasts(ctx context.Context, until time.Time) error {
+	var before []string
+	for first := true; ; first = false {
+		var now []string
+		if err := l.pool.QueryRow(ctx, sqlUsers).Scan(&now); err != nil {
+			return readError("see who uses the events", err)
+		}
+		lasts := slices.ContainsFunc(now, func(t string) bool { return slices.Contains(before, t) })
+		if len(now) == 0 || !first && !lasts || time.Now().After(until) {
+			return nil
+		}
+		before = now
+		if err := wait(ctx, glance); err != nil {
+			return err
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 

@@ -93,49 +93,9 @@ END $$;
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION ledger.show_columns() FROM PUBLIC;
 
--- take_events takes the events for the caller's transaction alone, those of detached months too, to change their shape. Who
--- waits for them has everybody else wait behind it. So it asks without waiting, for a tenth of a second; then, if all who used
--- them were quick, there are merely many, and it waits at most 50 ms for those of the moment. Otherwise it fails
--- (lock_not_available), and whoever called comes again. Always in this order: events, then archive. Without `partitions` it takes the
--- whole tables only.
--- +goose StatementBegin
-CREATE FUNCTION ledger.take_events(partitions boolean) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    take   text := format('LOCK TABLE %1$s ledger.events, %1$s archive.events IN ACCESS EXCLUSIVE MODE', CASE WHEN NOT $1 THEN 'ONLY' END);
-    users  text[];
-    before text[];
-BEGIN
-    -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
-    EXECUTE replace(take, 'ACCESS EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE');
-    FOR try IN 1..40 LOOP
-        BEGIN
-            EXECUTE take || ' NOWAIT';
-            PERFORM set_config('lock_timeout', '20ms', true); -- whoever holds what the caller takes next may wait for us
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            PERFORM pg_sleep(0.0025);
-        END;
-        IF try IN (1, 40) THEN
-            before := users;
-            SELECT array_agg(k.virtualtransaction) INTO users
-            FROM pg_locks k
-            WHERE k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
-              AND k.locktype = 'relation' AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-              AND k.relation IN ('ledger.events'::regclass, 'archive.events'::regclass);
-        END IF;
-    END LOOP;
-    IF users && before THEN
-        RAISE EXCEPTION 'somebody uses the events for longer than a moment' USING ERRCODE = 'lock_not_available';
-    END IF;
-    PERFORM set_config('lock_timeout', '50ms', true);
-    EXECUTE take;
-END $$;
--- +goose StatementEnd
-REVOKE EXECUTE ON FUNCTION ledger.take_events(boolean) FROM PUBLIC;
-
 -- declare_column adds a column to the events and to the catalogue; false: there is one of that name already, and
--- nothing was done. It takes the events as take_events does, and fails with it.
+-- nothing was done. It waits at most 50 ms for whoever uses the events, because everybody else waits behind it
+-- meanwhile, and then fails (lock_not_available): whoever calls it comes again.
 -- +goose StatementBegin
 CREATE FUNCTION ledger.declare_column(name text, kind text, type text, description text, owner text, pii boolean, describes text, declared_by text)
 RETURNS boolean
@@ -170,7 +130,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF NOT private THEN
-        PERFORM ledger.take_events(true);
+        -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
+        LOCK TABLE ledger.events IN SHARE UPDATE EXCLUSIVE MODE;
+        PERFORM set_config('lock_timeout', '50ms', true);
+        -- Waits for the transactions under way; those that come after wait for us. Then nothing else is waited for.
+        LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE archive.events IN ACCESS EXCLUSIVE MODE; -- of months that were detached
         -- Without a default, and with a check that isn't tried on the rows there are: none is read or written.
         FOREACH of_events IN ARRAY ARRAY['ledger.events'::regclass, 'archive.events'::regclass] LOOP
             EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s %s', of_events, column_name, column_type,
@@ -223,7 +188,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM ledger.columns c WHERE c.name = column_name AND c.kind = 'dimension' AND NOT c.built_in AND NOT c.pii) THEN
         RAISE EXCEPTION 'there is no declared dimension % that an index could be for', column_name USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in take_events
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in declare_column
     PERFORM set_config('lock_timeout', '50ms', true);
     EXECUTE format('CREATE INDEX ON ONLY ledger.events (%1$I) WHERE %1$I IS NOT NULL', column_name);
     INSERT INTO ledger.column_indexes (name, declared_by) VALUES (column_name, $2);

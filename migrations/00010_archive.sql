@@ -88,7 +88,7 @@ GRANT SELECT ON ledger.detached_months TO deltaledger_app, deltaledger_reader;
 
 -- detach_month moves the partition of a month from ledger.events to archive.events; false: it was moved before. The copy
 -- must have been recorded. Whether the month may still be needed by billing, states or files, the caller has looked.
--- Takes the events as take_events does; no row is read or written.
+-- Waits as declare_column does; no row is read or written.
 -- +goose StatementBegin
 CREATE FUNCTION ledger.detach_month(month date, moved_by text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '3s' SET timezone = 'UTC' AS $$
@@ -126,7 +126,12 @@ BEGIN
         RAISE EXCEPTION 'the partition of % has no constraint events_month that bounds recorded_at: moving it would read all of it while everybody waits',
             to_char($1, 'YYYY-MM') USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM ledger.take_events(false);
+    -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '50ms', true);
+    -- Waits for the transactions under way; those that come after wait for us. Always in this order: events, then archive.
+    LOCK TABLE ONLY ledger.events IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY archive.events IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('ALTER TABLE ledger.events DETACH PARTITION ledger.%I', leaf);
     EXECUTE format('ALTER TABLE ledger.%I SET SCHEMA archive', leaf);
     EXECUTE format('REVOKE INSERT ON archive.%I FROM deltaledger_app', leaf);
@@ -152,7 +157,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM ledger.take_events(false);
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in detach_month
+    PERFORM set_config('lock_timeout', '50ms', true);
+    LOCK TABLE ONLY ledger.events IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY archive.events IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('ALTER TABLE archive.events DETACH PARTITION archive.%I', leaf);
     EXECUTE format('ALTER TABLE archive.%I SET SCHEMA ledger', leaf);
     EXECUTE format('GRANT INSERT ON ledger.%I TO deltaledger_app', leaf);

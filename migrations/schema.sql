@@ -1077,7 +1077,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM ledger.take_events(false);
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in detach_month
+    PERFORM set_config('lock_timeout', '50ms', true);
+    LOCK TABLE ONLY ledger.events IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY archive.events IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('ALTER TABLE archive.events DETACH PARTITION archive.%I', leaf);
     EXECUTE format('ALTER TABLE archive.%I SET SCHEMA ledger', leaf);
     EXECUTE format('GRANT INSERT ON ledger.%I TO deltaledger_app', leaf);
@@ -1205,7 +1208,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF NOT private THEN
-        PERFORM ledger.take_events(true);
+        -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
+        LOCK TABLE ledger.events IN SHARE UPDATE EXCLUSIVE MODE;
+        PERFORM set_config('lock_timeout', '50ms', true);
+        -- Waits for the transactions under way; those that come after wait for us. Then nothing else is waited for.
+        LOCK TABLE ledger.events IN ACCESS EXCLUSIVE MODE;
+        LOCK TABLE archive.events IN ACCESS EXCLUSIVE MODE; -- of months that were detached
         -- Without a default, and with a check that isn't tried on the rows there are: none is read or written.
         FOREACH of_events IN ARRAY ARRAY['ledger.events'::regclass, 'archive.events'::regclass] LOOP
             EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s %s', of_events, column_name, column_type,
@@ -1241,7 +1249,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM ledger.columns c WHERE c.name = column_name AND c.kind = 'dimension' AND NOT c.built_in AND NOT c.pii) THEN
         RAISE EXCEPTION 'there is no declared dimension % that an index could be for', column_name USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in take_events
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE; -- as in declare_column
     PERFORM set_config('lock_timeout', '50ms', true);
     EXECUTE format('CREATE INDEX ON ONLY ledger.events (%1$I) WHERE %1$I IS NOT NULL', column_name);
     INSERT INTO ledger.column_indexes (name, declared_by) VALUES (column_name, $2);
@@ -1289,7 +1297,12 @@ BEGIN
         RAISE EXCEPTION 'the partition of % has no constraint events_month that bounds recorded_at: moving it would read all of it while everybody waits',
             to_char($1, 'YYYY-MM') USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM ledger.take_events(false);
+    -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
+    LOCK TABLE ONLY ledger.events IN SHARE UPDATE EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', '50ms', true);
+    -- Waits for the transactions under way; those that come after wait for us. Always in this order: events, then archive.
+    LOCK TABLE ONLY ledger.events IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY archive.events IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('ALTER TABLE ledger.events DETACH PARTITION ledger.%I', leaf);
     EXECUTE format('ALTER TABLE ledger.%I SET SCHEMA archive', leaf);
     EXECUTE format('REVOKE INSERT ON archive.%I FROM deltaledger_app', leaf);
@@ -1547,41 +1560,6 @@ BEGIN
     RETURN brin_summarize_new_values('ledger.event_keys_by_position'::regclass);
 EXCEPTION WHEN lock_not_available THEN
     RETURN 0;
-END $function$;
-CREATE OR REPLACE FUNCTION ledger.take_events(partitions boolean)
- RETURNS void
- LANGUAGE plpgsql
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-DECLARE
-    take   text := format('LOCK TABLE %1$s ledger.events, %1$s archive.events IN ACCESS EXCLUSIVE MODE', CASE WHEN NOT $1 THEN 'ONLY' END);
-    users  text[];
-    before text[];
-BEGIN
-    -- Stops no reader and no writer, but has autovacuum give way, which it does only for who waits a second.
-    EXECUTE replace(take, 'ACCESS EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE');
-    FOR try IN 1..40 LOOP
-        BEGIN
-            EXECUTE take || ' NOWAIT';
-            PERFORM set_config('lock_timeout', '20ms', true); -- whoever holds what the caller takes next may wait for us
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            PERFORM pg_sleep(0.0025);
-        END;
-        IF try IN (1, 40) THEN
-            before := users;
-            SELECT array_agg(k.virtualtransaction) INTO users
-            FROM pg_locks k
-            WHERE k.granted AND k.pid IS DISTINCT FROM pg_backend_pid()
-              AND k.locktype = 'relation' AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-              AND k.relation IN ('ledger.events'::regclass, 'archive.events'::regclass);
-        END IF;
-    END LOOP;
-    IF users && before THEN
-        RAISE EXCEPTION 'somebody uses the events for longer than a moment' USING ERRCODE = 'lock_not_available';
-    END IF;
-    PERFORM set_config('lock_timeout', '50ms', true);
-    EXECUTE take;
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.uuid_of(text)
  RETURNS uuid
