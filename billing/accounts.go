@@ -141,10 +141,11 @@ ON CONFLICT (account) DO NOTHING`
 // and whether a run without a row has passed them, only the calendar knows.
 const sqlPendingAccounts = `
 WITH adjusted AS MATERIALIZED (
-    SELECT s.account FROM billing.adjustment_states s WHERE s.status = 'ready'
+    SELECT s.account FROM billing.adjustment_states s WHERE s.status = 'ready' AND s.account > $1 AND ($2 = '' OR s.account = $2)
   UNION
     SELECT r.account FROM billing.reratings r
-    WHERE NOT EXISTS (SELECT FROM billing.rerated d WHERE d.account = r.account AND d.terms = r.terms)
+    WHERE r.account > $1 AND ($2 = '' OR r.account = $2)
+      AND NOT EXISTS (SELECT FROM billing.rerated d WHERE d.account = r.account AND d.terms = r.terms)
 )
 SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at, k.carries, a.account IN (SELECT d.account FROM adjusted d)
 FROM billing.accounts a

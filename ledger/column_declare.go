@@ -124,8 +124,8 @@ const sqlDeclareIndex = `SELECT ledger.declare_index($1, $2)`
 // hadn't; in other words it is ErrConflict: columns are neither changed nor dropped.
 //
 // Each try waits at most 50 milliseconds for those who use the events, because everybody else waits behind
-// it, and for the first half of patience only when nobody is seen to use them for long; if none succeeds for as long as patience (0:
-// DefaultPatience) the error is ErrBusy and says whom it waited for.
+// it, and for the first half of patience none is made while somebody is seen to use them for longer than 30 milliseconds. If
+// none succeeds for as long as patience (0: DefaultPatience) the error is ErrBusy and says whom it waited for.
 func (l *Ledger) AddColumn(ctx context.Context, c Column, patience time.Duration) (Column, error) {
 	if err := c.settle(); err != nil {
 		return Column{}, err
@@ -261,13 +261,16 @@ func (l *Ledger) Patiently(ctx context.Context, patience time.Duration, f func()
 // A glance is the time between two views of who uses the events: who is there in both won't be gone in a moment.
 const glance = 30 * time.Millisecond
 
-const sqlUsers = `
-SELECT COALESCE(array_agg(DISTINCT k.virtualtransaction), '{}')
-FROM pg_locks k
-WHERE k.granted AND k.locktype = 'relation' AND k.pid IS DISTINCT FROM pg_backend_pid()
+// Lock k is one that somebody holds on the events, those of detached months too.
+const usesEvents = `k.granted AND k.locktype = 'relation'
   AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
   AND (k.relation IN ('ledger.events'::regclass, 'archive.events'::regclass)
     OR k.relation IN (SELECT p.inhrelid FROM pg_inherits p WHERE p.inhparent IN ('ledger.events'::regclass, 'archive.events'::regclass)))`
+
+const sqlUsers = `
+SELECT COALESCE(array_agg(DISTINCT k.virtualtransaction), '{}')
+FROM pg_locks k
+WHERE k.pid IS DISTINCT FROM pg_backend_pid() AND ` + usesEvents
 
 // untilNobodyLasts returns when no transaction has used the events for longer than a glance, or at the time given.
 func (l *Ledger) untilNobodyLasts(ctx context.Context, until time.Time) error {
@@ -303,9 +306,7 @@ FROM pg_stat_activity a
 WHERE a.pid <> pg_backend_pid()
   AND EXISTS (
     SELECT FROM pg_locks k
-    WHERE k.pid = a.pid AND k.granted AND k.locktype = 'relation' AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-      AND (k.relation IN ('ledger.events'::regclass, 'archive.events'::regclass)
-        OR k.relation IN (SELECT p.inhrelid FROM pg_inherits p WHERE p.inhparent IN ('ledger.events'::regclass, 'archive.events'::regclass))))
+    WHERE k.pid = a.pid AND ` + usesEvents + `)
 ORDER BY a.xact_start
 LIMIT 3`
 
