@@ -33,10 +33,13 @@ const (
 type arraySplitter struct {
 	state arrayState
 	n     int64 // elements so far
+
+	cloudEvents bool // the elements are CloudEvents
 }
 
 func (a *arraySplitter) split(f *feed, c *chunk) bool {
 	f.skipMark()
+	c.cloudEvents = a.cloudEvents
 	b, more := a.peek(f)
 	if !more {
 		return a.end(f, c)

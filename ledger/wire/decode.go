@@ -62,8 +62,8 @@ func Decode(ctx context.Context, r io.Reader, f Format, o Options, each func(Bat
 	}
 	var s splitter
 	switch f {
-	case JSON:
-		s = &arraySplitter{}
+	case JSON, CloudEvents:
+		s = &arraySplitter{cloudEvents: f == CloudEvents}
 	case NDJSON:
 		s = &lineSplitter{}
 	case CSV:
@@ -88,6 +88,8 @@ type chunk struct {
 	records []record
 	columns *columns // of a CSV
 	size    int      // bytes of the input
+
+	cloudEvents bool // the records are CloudEvents
 }
 
 // record is what makes one item.
@@ -119,6 +121,8 @@ func (w *worker) batch(n int, c *chunk) Batch {
 			item.Err = invalid(fieldEvent, string(raw[:min(len(raw), excerpt)]), r.rule)
 		case c.columns != nil:
 			item.Err = w.row.decode(&item.Event, c.columns, raw)
+		case c.cloudEvents:
+			item.Err = w.object.cloudEvent(&item.Event, raw)
 		default:
 			item.Err = w.object.decode(&item.Event, raw)
 		}

@@ -15,15 +15,17 @@ const (
 	JSON   Format = "json"   // one object, or an array of objects
 	NDJSON Format = "ndjson" // an object on each line
 	CSV    Format = "csv"    // a header, and a record for each event
+
+	CloudEvents Format = "cloudevents" // one CloudEvent 1.0 in the JSON format, or an array of them
 )
 
 // ParseFormat is the format of that name. Its error wraps ledger.ErrInvalid.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(s); f {
-	case JSON, NDJSON, CSV:
+	case JSON, NDJSON, CSV, CloudEvents:
 		return f, nil
 	}
-	return "", invalid("format", s, "must be json, ndjson or csv")
+	return "", invalid("format", s, "must be json, ndjson, csv or cloudevents")
 }
 
 // FormatOfName tells the format by the extension of a file's name, in front of .gz or .zst if it has
@@ -58,6 +60,8 @@ func FormatOfContentType(ct string) (f Format, ok bool) {
 		return NDJSON, true
 	case "text/csv":
 		return CSV, true
+	case mediaCloudEvents, mediaCloudEventsBatch:
+		return CloudEvents, true
 	}
 	return "", false
 }

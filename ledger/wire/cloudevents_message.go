@@ -1,0 +1,118 @@
+package wire
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"deltaledger/ledger"
+	"deltaledger/ledger/canonical"
+)
+
+// cloudEvents decodes the CloudEvents of a message: one in the JSON format, an array of them, or one whose
+// attributes are headers.
+func (d *messages) cloudEvents(_ context.Context, m *Message, f Format) ([]Item, error) {
+	switch f {
+	case cloudEventsBinary:
+		e, bad := d.binary(m)
+		return one(e, bad), nil
+	case cloudEventsBatch:
+		return d.batch(m), nil
+	}
+	e, bad := d.structured(m, m.Value)
+	return one(e, bad), nil
+}
+
+// structured decodes one CloudEvent in the JSON format.
+func (d *messages) structured(m *Message, raw []byte) (e ledger.Event, bad *ledger.FieldError) {
+	o := objectDecoder{measures: d.Measures}
+	if bad = o.cloudEvent(&e, raw); bad != nil {
+		return ledger.Event{}, bad
+	}
+	return e, nil
+}
+
+// batch decodes an array of CloudEvents. A text that is no JSON is one fault: nobody can tell its elements apart.
+func (d *messages) batch(m *Message) []Item {
+	var s canonical.Scanner
+	s.Reset(m.Value)
+	whole := objectDecoder{raw: m.Value}
+	if s.Peek() != '[' {
+		return bad(invalid(fieldEvent, string(m.Value[:min(len(m.Value), excerpt)]), ruleBatchDocument))
+	}
+	var elements [][]byte
+	err := s.Open('[')
+	for first := true; err == nil; first = false {
+		var more bool
+		if more, err = s.More(']', first); err != nil || !more {
+			break
+		}
+		var raw []byte
+		if raw, err = s.Skip(canonical.Limits{Depth: canonical.DefaultDepth + 2}); err == nil {
+			elements = append(elements, raw)
+		}
+	}
+	if err == nil {
+		err = s.End()
+	}
+	if err != nil {
+		return bad(whole.fault("", err))
+	}
+	items := make([]Item, len(elements))
+	for i, raw := range elements {
+		items[i].Line = int64(i + 1)
+		items[i].Event, items[i].Err = d.structured(m, raw)
+	}
+	return items
+}
+
+// binary decodes a CloudEvent whose attributes are headers: ce_NAME in a log, ce-NAME over HTTP.
+func (d *messages) binary(m *Message) (e ledger.Event, bad *ledger.FieldError) {
+	if len(m.Value) > ledger.MaxEvent {
+		return e, tooLong(m.Value)
+	}
+	var a attributes
+	if bad = a.headers(m); bad != nil {
+		return e, bad
+	}
+	o := objectDecoder{measures: d.Measures}
+	if bad = a.event(&o, &e, m.Value); bad != nil {
+		return ledger.Event{}, bad
+	}
+	return e, nil
+}
+
+// headers takes the attributes from the headers of a message.
+func (a *attributes) headers(m *Message) *ledger.FieldError {
+	given := map[string]bool{}
+	for i := range m.Headers {
+		key, value := strings.ToLower(m.Headers[i].Key), string(m.Headers[i].Value)
+		name, isAttribute := strings.CutPrefix(key, "ce_")
+		overHTTP := false
+		if !isAttribute {
+			name, overHTTP = strings.CutPrefix(key, "ce-")
+		}
+		switch {
+		case key == "content-type":
+			name = "datacontenttype"
+		case !isAttribute && !overHTTP:
+			continue
+		}
+		if given[name] {
+			return invalid(name, value, ruleTwice)
+		}
+		given[name] = true
+		if overHTTP {
+			if unescaped, err := url.PathUnescape(value); err == nil {
+				value = unescaped
+			}
+		}
+		if rule := badText([]byte(value)); rule != "" {
+			return invalid(name, value, rule)
+		}
+		if bad := a.set(name, value, canonical.AppendString(nil, value)); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}

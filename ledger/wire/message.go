@@ -1,0 +1,147 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"mime"
+	"strings"
+	"time"
+
+	"deltaledger/ledger"
+)
+
+// Message is one message of a log, or the body of one request.
+type Message struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Time      time.Time // the log's, zero where it isn't known
+	Key       []byte
+	Value     []byte // nil of a tombstone
+	Headers   []Header
+}
+
+// Header is one header of a message.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// header is the last value under a name, whatever its case, as readers of a log see it.
+func (m *Message) header(name string) (value string, ok bool) {
+	for i := len(m.Headers) - 1; i >= 0; i-- {
+		if h := &m.Headers[i]; strings.EqualFold(h.Key, name) {
+			return string(h.Value), true
+		}
+	}
+	return "", false
+}
+
+// A MessageDecoder makes events of messages. Several goroutines may use one.
+type MessageDecoder interface {
+	// Decode gives an item for each event of the message, in order, numbered from 1. An item with an Err
+	// is a part of the message that is no event and never will be. An error says that the message could
+	// not be decoded now, because a registry doesn't answer (it wraps ledger.ErrBusy) or ctx ended: the
+	// same message is to be decoded again later.
+	Decode(ctx context.Context, m Message) ([]Item, error)
+}
+
+// MessageOptions says how to decode the messages of a topic.
+type MessageOptions struct {
+	// Format is JSON or CloudEvents; empty: each message says so itself, by its headers. A message that
+	// says nothing is JSON.
+	Format Format
+	// Measures reports whether a measure is declared, besides amount and quantity; nil: none is.
+	Measures func(name string) bool
+}
+
+const (
+	ruleTombstone = "must hold an event: the message has no value, as tombstones have none"
+	ruleNoSchemas = "is Avro in the wire format of a schema registry, but no registry is configured for it"
+	ruleMessage   = "must be application/json, application/cloudevents+json, application/cloudevents-batch+json"
+)
+
+// NewMessageDecoder is a decoder of the messages of a topic. Its error wraps ledger.ErrInvalid.
+func NewMessageDecoder(o MessageOptions) (MessageDecoder, error) {
+	switch o.Format {
+	case "", JSON, CloudEvents:
+	default:
+		return nil, invalid("format", string(o.Format), "must be json or cloudevents: messages have no other format")
+	}
+	d := &messages{MessageOptions: o}
+	return d, nil
+}
+
+// messages decodes what a message says it is.
+type messages struct {
+	MessageOptions
+}
+
+func (d *messages) Decode(ctx context.Context, m Message) ([]Item, error) {
+	if m.Value == nil {
+		return bad(invalid(fieldEvent, "", ruleTombstone)), nil
+	}
+	f, fault := d.formatOf(&m)
+	if fault != nil {
+		return bad(fault), nil
+	}
+	switch f {
+	case CloudEvents, cloudEventsBatch, cloudEventsBinary:
+		return d.cloudEvents(ctx, &m, f)
+	}
+	e, fault := DecodeOne(m.Value, Options{Measures: d.Measures})
+	return one(e, fault), nil
+}
+
+// bad is the only item of a message that is no event.
+func bad(fault *ledger.FieldError) []Item { return []Item{{Line: 1, Err: fault}} }
+
+// one is the only item of a message.
+func one(e ledger.Event, fault *ledger.FieldError) []Item {
+	if fault != nil {
+		return bad(fault)
+	}
+	return []Item{{Line: 1, Event: e}}
+}
+
+// formatOf is how the message is written.
+func (d *messages) formatOf(m *Message) (Format, *ledger.FieldError) {
+	_, binary := m.header("ce_specversion")
+	if !binary {
+		_, binary = m.header("ce-specversion")
+	}
+	contentType, typed := m.header("content-type")
+	media := ""
+	if typed {
+		var err error
+		if media, _, err = mime.ParseMediaType(contentType); err != nil && d.Format == "" {
+			return "", invalid("content-type", contentType, ruleMessage)
+		}
+	}
+	switch {
+	case d.Format == CloudEvents && media == mediaCloudEventsBatch:
+		return cloudEventsBatch, nil
+	case d.Format == CloudEvents && binary && media != mediaCloudEvents:
+		return cloudEventsBinary, nil
+	case d.Format != "":
+		return d.Format, nil
+	case media == mediaCloudEvents:
+		return CloudEvents, nil
+	case media == mediaCloudEventsBatch:
+		return cloudEventsBatch, nil
+	case strings.HasPrefix(media, "application/cloudevents"):
+		return "", invalid("content-type", contentType, ruleMessage)
+	case binary:
+		return cloudEventsBinary, nil
+	case bytes.HasPrefix(m.Value, []byte{0}):
+		return "", invalid(fieldEvent, "", ruleNoSchemas)
+	case media == "" || isJSON(media):
+		return JSON, nil
+	}
+	return "", invalid("content-type", contentType, ruleMessage)
+}
+
+// isJSON reports whether a media type is JSON, or a format in JSON.
+func isJSON(media string) bool {
+	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
+}
