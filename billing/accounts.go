@@ -185,3 +185,16 @@ func (b *Billing) pendingAfter(ctx context.Context, after, only string, limit in
 		return p, err
 	})
 }
+
+// deriveIfUnknown looks for the account among the events that came since accounts were derived, if nothing is known of it.
+func (b *Billing) deriveIfUnknown(ctx context.Context, account string) error {
+	var known bool
+	if err := b.pool.QueryRow(ctx, sqlAccountKnown, account).Scan(&known); err != nil || known {
+		return err
+	}
+	w, err := b.ledger.TakeWatermark(ctx)
+	if err != nil {
+		return err
+	}
+	return b.DeriveAccounts(ctx, w)
+}

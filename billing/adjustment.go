@@ -67,6 +67,9 @@ func (b *Billing) Adjust(ctx context.Context, r AdjustRequest) (Adjustment, erro
 	if err != nil {
 		return Adjustment{}, wrap(err, "adjust")
 	}
+	if err := b.deriveIfUnknown(ctx, r.Account); err != nil {
+		return Adjustment{}, wrap(err, "adjust account %q", r.Account)
+	}
 	var id uuid.UUID
 	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
 		v, err := b.hold(ctx, tx, r.Account, known{})

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 
 	"deltaledger/ledger"
 	"deltaledger/ledger/pg"
@@ -78,7 +81,17 @@ func (r DecideRequest) decide(ctx context.Context, tx pgx.Tx, account string, id
 	return err
 }
 
-// samePerson compares names as the database does that refuses the rest.
-func samePerson(a, b string) bool {
-	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
+// samePerson reports whether two names are those of one person, however they are spelled: case, width, accents that are
+// written apart, spaces and characters that nobody sees make no difference. The database refuses the plainest of these too.
+func samePerson(a, b string) bool { return person(a) == person(b) }
+
+// person is a name without what may differ in the spelling of it.
+func person(name string) string {
+	seen := strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Cf, unicode.Variation_Selector) || unicode.IsControl(r) && !unicode.IsSpace(r) {
+			return -1
+		}
+		return r
+	}, norm.NFKC.String(name))
+	return norm.NFKC.String(cases.Fold().String(strings.Join(strings.Fields(seen), " ")))
 }

@@ -86,11 +86,11 @@ const maxSkipped = 1000
 // that the run didn't come to its end, and may be run again. If only the issuing failed, the result is
 // returned beside the error.
 func (b *Billing) Close(ctx context.Context, r CloseRequest) (CloseResult, error) {
-	switch {
-	case !r.Through.exists():
+	if !r.Through.exists() {
 		return CloseResult{}, ledger.Invalid("through", r.Through.String(), "must be an existing date as YYYY-MM-DD")
-	case r.By == "":
-		return CloseResult{}, ledger.Invalid("by", "", "must say who closes")
+	}
+	if err := problems(checkNote("account", r.Account), checkText("by", r.By, "must say who closes")); err != nil {
+		return CloseResult{}, err
 	}
 	w, err := b.ledger.TakeWatermark(ctx)
 	if err != nil {

@@ -49,6 +49,9 @@ const (
 	maxWidth  = 12
 )
 
+// separators stand between the parts of a number.
+const separators = "-._"
+
 // inNumbers are the characters that numbers are made of.
 const inNumbers = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
 
@@ -121,6 +124,10 @@ func (f NumberFormat) check(numbered bool) error {
 	switch {
 	case !numbered:
 		return ledger.Invalid("format", f.text, "must hold {number}")
+	case strings.ContainsAny(f.text[:1], separators):
+		return ledger.Invalid("format", f.text, "must not begin with one of -._: a number that does is taken for a flag, a formula or a hidden file")
+	case onlyOf(before+after, "ABCDEF0123456789-") && len(before)+len(after) >= 20:
+		return ledger.Invalid("format", f.text, "must be shorter, or hold a letter behind F: a number could be taken for the id of a document")
 	case holds("01") && !holds(anyTime):
 		return ledger.Invalid("format", f.text, "must hold {year} where it holds {month}: else the series of a month would come again a year later")
 	case endsWithDigit(before) || after != "" && isDigit(after[0]):
@@ -156,7 +163,6 @@ func (f NumberFormat) around(at time.Time) (before, after string) {
 
 // Series is the series of documents that are issued on the date of at, in the zone that at carries.
 func (f NumberFormat) Series(at time.Time) string {
-	const separators = "-._"
 	before, after := f.around(at)
 	return strings.Trim(strings.TrimRight(before, separators)+"-"+strings.TrimLeft(after, separators), separators)
 }

@@ -227,7 +227,7 @@ func (q InvoiceQuery) resolve() (InvoiceQuery, int64, error) {
 	if q.Limit < 1 || q.Limit > 1000 {
 		return q, 0, ledger.Invalid("limit", fmt.Sprint(q.Limit), "must be 1 to 1000")
 	}
-	return q, before, nil
+	return q, before, checkNote("account", q.Account)
 }
 
 func (q InvoiceQuery) same(o InvoiceQuery) bool {

@@ -68,6 +68,11 @@ func (q OpenOrderQuery) resolve() (after orderCursor, err error) {
 			after.Query.Limit = q.Limit
 		}
 	}
+	for _, text := range []string{after.Query.Account, after.Account, after.Source, after.Stream, after.Currency} {
+		if err := checkNote("account", text); err != nil {
+			return after, err
+		}
+	}
 	if after.Query.Limit == 0 {
 		after.Query.Limit = 100
 	}

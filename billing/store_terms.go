@@ -166,8 +166,8 @@ func (b *Billing) setTerms(ctx context.Context, raw []byte, by string, record fu
 	if err != nil {
 		return Terms{}, err
 	}
-	if by == "" {
-		return Terms{}, ledger.Invalid("by", "", "must say who records the terms")
+	if err := checkText("by", by, "must say who records the terms"); err != nil {
+		return Terms{}, err
 	}
 	if err := b.indexFinalising(ctx, checked.Finalising); err != nil {
 		return Terms{}, err

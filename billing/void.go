@@ -2,7 +2,6 @@ package billing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,10 +87,12 @@ func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 			done.Rebill = &again[0].id
 		}
 		out.exec(nil, sqlInsertVoid, old.Account, old.ID, string(r.Outcome), r.Why, r.By)
-		queueInvoices(&out, old.Account, again, &old.ID, nil, old.Watermark)
 		if old.Review != "" && old.Number == "" {
-			again[0].review = old.Review
+			for _, d := range again {
+				d.review = old.Review
+			}
 		}
+		queueInvoices(&out, old.Account, again, &old.ID, nil, old.Watermark)
 		queueReviews(&out, old.Account, again)
 		return out.send(ctx, tx)
 	})
@@ -107,17 +108,11 @@ func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 }
 
 func (r VoidRequest) check() error {
-	var problems []error
+	var err error
 	if r.Outcome != Rebill && r.Outcome != WriteOff {
-		problems = append(problems, ledger.Invalid("outcome", string(r.Outcome), "must be rebill or write-off"))
+		err = ledger.Invalid("outcome", string(r.Outcome), "must be rebill or write-off")
 	}
-	if strings.TrimSpace(r.Why) == "" || len(r.Why) > ledger.MaxText {
-		problems = append(problems, ledger.Invalid("why", r.Why, "must say why, in at most 1024 bytes"))
-	}
-	if r.By == "" {
-		problems = append(problems, ledger.Invalid("by", "", "must say who voids"))
-	}
-	return errors.Join(problems...)
+	return problems(err, checkText("why", r.Why, "must say why"), checkText("by", r.By, "must say who voids"))
 }
 
 // voidable refuses to void what money or another document stands against.
