@@ -104,16 +104,12 @@ func (w *window) bounds() []time.Time {
 	return append(bounds, w.end())
 }
 
-// byStream tells for each cycle whether its events, or in a window of orders what it bills, go to an invoice for
-// their stream.
+// byStream tells for each cycle whether what belongs to it goes to an invoice for its stream. Its own terms say so, also where
+// another cycle bills it: what is late is priced together with what the cycle has billed for the stream, or for the account.
 func (w *window) byStream() []bool {
 	by := make([]bool, len(w.cycles))
-	for i := range w.cycles {
-		bills := i
-		if w.orders == nil {
-			bills = w.target(i)
-		}
-		by[i] = w.terms[bills].GroupBy == GroupByStream
+	for i, t := range w.terms {
+		by[i] = t.GroupBy == GroupByStream
 	}
 	return by
 }

@@ -229,3 +229,27 @@ func (f *fixture) live(account string) []Invoice {
 	f.Helper()
 	return slices.DeleteFunc(f.invoices(account), func(v Invoice) bool { return v.Status == Void })
 }
+
+// A close that brings other charges to a closed cycle, and at the same time bills what came for an order that was final in an
+// older one, brings them to that cycle and to no other.
+func TestTermsForClosedCyclesBesideOldOrders(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-04-05T00:00:00Z")
+	charges := func(from, rate string) string {
+		return `{"account":"acme","effective_from":"` + from + `","grace":"0h","bill_on":"order","finalising":["order.completed"],"charges":[{"name":"fee","measure":"amount","model":"percentage","rate":"` + rate + `"}]}`
+	}
+	f.terms(charges("2026-01-01", "10"))
+	for _, month := range []string{"01", "02", "03"} {
+		f.record(f.ofOrder("acme", "o"+month, "order.completed", "2026-"+month+"-10T00:00:00Z", "100"))
+		f.close("2026-" + month + "-28")
+	}
+	f.close("2026-03-31")
+	f.again(charges("2026-03-01", "7"))
+	f.record(f.ofOrder("acme", "o01", "order.changed", "2026-04-02T00:00:00Z", "50"))
+	f.at("2026-05-05T00:00:00Z")
+	f.close("2026-04-30")
+	want := map[string]string{"2026-01-01 fee": "15", "2026-02-01 fee": "10", "2026-03-01 fee": "7"}
+	if got := f.byCycle("acme"); !maps.Equal(got, want) {
+		t.Errorf("the cycles come to %v, want %v", got, want)
+	}
+}

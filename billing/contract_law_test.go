@@ -211,8 +211,7 @@ func (w *splitWorld) bills(account string) map[string]string {
 // discounts, bounds and roundings, by account and by stream.
 //
 // It doesn't hold, and can't, where the split decides more than when something is billed: where an invoice is written off, so
-// that what comes later meets less that was billed; where terms change group_by between a cycle and the one that bills what
-// is late for it, which then has lines of other streams; where an account has no start and its first event comes late, for
+// that what comes later meets less that was billed; where an account has no start and its first event comes late, for
 // what is due without events begins with that; where streams have states and a charge leaves first events free, whose values stay
 // what was recorded for them; and where bill_on is order, which bills by the time at which an order became final.
 func TestSplitsOfEventsBillAlike(t *testing.T) {

@@ -257,7 +257,7 @@ WHERE p.account = $1 AND p.position = $2 AND p.live`
 		case !origin.Equal(cy.Start):
 			w.rt.Errorf("event %d at %s has the cycle of %s, want %s", position, e.OccurredAt, origin, cy.Start)
 		}
-		if byStream := cal.TermsAt(on).GroupBy == GroupByStream && e.Stream != ""; byStream != (stream != "") {
+		if byStream := cal.TermsAt(cy.Start).GroupBy == GroupByStream && e.Stream != ""; byStream != (stream != "") {
 			w.rt.Errorf("event %d is on the invoice of stream %q", position, stream)
 		}
 	}

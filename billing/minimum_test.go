@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 )
@@ -117,4 +118,25 @@ func TestMinimumThatNobodyCanBill(t *testing.T) {
 	f.record(f.event("acme", "2026-01-20T00:00:00Z", "-5"))
 	f.close("2026-03-31")
 	f.sameBills("acme", "01-01 USD 0.00")
+}
+
+// A late event is priced together with what its cycle has billed, also where streams have invoices of their own by now: the
+// minimum that is paid isn't due once more, nor are the allowances given again.
+func TestLateWhereStreamsGotInvoicesMeanwhile(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-02-05T00:00:00Z")
+	const charges = `"charges":[
+		{"name":"fee","measure":"amount","model":"percentage","rate":"1","minimum":"100","currency":"USD"},
+		{"name":"each","model":"per_event","unit_amount":"1","free_units":"2"}]`
+	f.terms(`{"account":"acme","start":"2026-01-01","grace":"0h",` + charges + "}")
+	f.record(f.ofOrder("acme", "o1", "order.placed", "2026-01-10T00:00:00Z", "500"), f.ofOrder("acme", "o2", "order.placed", "2026-01-11T00:00:00Z", "500"))
+	f.close("2026-01-31")
+	f.terms(`{"account":"acme","effective_from":"2026-02-01","group_by":"stream","grace":"0h",` + charges + "}")
+	f.record(f.ofOrder("acme", "o1", "order.placed", "2026-01-12T00:00:00Z", "1"), f.ofOrder("acme", "o3", "order.placed", "2026-01-13T00:00:00Z", "2"))
+	f.at("2026-03-05T00:00:00Z")
+	f.close("2026-02-28")
+	want := map[string]string{"2026-01-01 fee": "100", "2026-01-01 each": "2"}
+	if got := f.byCycle("acme"); !maps.Equal(got, want) {
+		t.Errorf("the cycle comes to %v, want %v", got, want)
+	}
 }

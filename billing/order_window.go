@@ -82,7 +82,7 @@ const fromOrdered = `
         OFFSET 0
     ) b
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN (@by_stream::boolean[])[b.target] AND e.stream IS NOT NULL
+        SELECT CASE WHEN (@by_stream::boolean[])[b.cycle] AND e.stream IS NOT NULL
                     THEN replace(replace(e._source, '%', '%25'), '/', '%2F') || '/' || e.stream
                     ELSE '' END AS stream
     ) s
@@ -166,6 +166,10 @@ func (w *window) settleOrders(ctx context.Context, tx pgx.Tx, carries bool, run 
 	}
 	w.open += len(cycles)
 	w.cycles, w.terms = slices.Concat(cycles, w.cycles), slices.Concat(terms, w.terms)
+	w.rerated = slices.Concat(make([]bool, len(cycles)), w.rerated) // the window begins with the first that is
+	for i := range w.covered {
+		w.covered[i] += len(cycles)
+	}
 	w.orders = w.ofOrders(true)
 	return nil
 }
