@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"deltaledger/billing"
@@ -8,6 +9,7 @@ import (
 )
 
 type adjustBillIn struct {
+	Key  string `header:"Idempotency-Key" maxLength:"1024" doc:"Is the reference of a body without one"`
 	Body struct {
 		Account   string `json:"account" minLength:"1" maxLength:"256" example:"acme" doc:"Who is billed. An account with neither events nor terms isn't found"`
 		Amount    string `json:"amount" example:"-12.50" doc:"A plain decimal with no more digits than the currency has; negative: for the account"`
@@ -23,7 +25,7 @@ type billAdjustmentOut struct{ Body billing.Adjustment }
 
 func (s *server) adjustBill(ctx context.Context, in *adjustBillIn) (*billAdjustmentOut, error) {
 	b := in.Body
-	r := billing.AdjustRequest{Account: b.Account, Amount: b.Amount, Currency: b.Currency, Reason: b.Reason, Reference: b.Reference, By: b.By}
+	r := billing.AdjustRequest{Account: b.Account, Amount: b.Amount, Currency: b.Currency, Reason: b.Reason, Reference: cmp.Or(b.Reference, in.Key), By: b.By}
 	if b.Cycle != "" {
 		var err error
 		if r.Cycle, err = billing.ParseDate(b.Cycle); err != nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"deltaledger/billing"
@@ -8,11 +9,12 @@ import (
 
 type creditIn struct {
 	ID   string `path:"id" example:"INV-000001" doc:"The id of the invoice, or its number"`
+	Key  string `header:"Idempotency-Key" maxLength:"1024" doc:"Is the reference of a body without one"`
 	Body struct {
 		Lines []struct {
 			Line   int    `json:"line" minimum:"1" doc:"Of the invoice"`
-			Amount string `json:"amount" required:"false" example:"2.50" doc:"That is taken back, with the sign of what the line bills; without it all that is left"`
-		} `json:"lines" required:"false" maxItems:"1000" doc:"Without them: all that is left of every line"`
+			Amount string `json:"amount" required:"false" minLength:"1" example:"2.50" doc:"That is taken back, with the sign of what the line bills; without it all that is left"`
+		} `json:"lines" required:"false" minItems:"1" maxItems:"1000" doc:"Without them: all that is left of every line"`
 		Reason    string `json:"reason" minLength:"1" maxLength:"1024" example:"damaged on arrival" doc:"Stands on the document"`
 		Reference string `json:"reference" required:"false" maxLength:"1024" example:"case-77" doc:"Your own. With it, the same again is made once and has the same answer"`
 		By        string `json:"by" minLength:"1" maxLength:"1024" example:"jane.doe" doc:"Who makes it"`
@@ -26,7 +28,7 @@ func (s *server) credit(ctx context.Context, in *creditIn) (*creditNoteOut, erro
 		return nil, err
 	}
 	b := in.Body
-	r := billing.CreditNoteRequest{Invoice: in.ID, Reason: b.Reason, Reference: b.Reference, By: b.By}
+	r := billing.CreditNoteRequest{Invoice: in.ID, Reason: b.Reason, Reference: cmp.Or(b.Reference, in.Key), By: b.By}
 	for _, l := range b.Lines {
 		r.Lines = append(r.Lines, billing.CreditLine{Line: l.Line, Amount: l.Amount})
 	}

@@ -22,7 +22,7 @@ type Date struct {
 // errors.
 func ParseDate(text string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, text)
-	if err != nil {
+	if err != nil || t.Year() < 1 { // there is no year 0 in the database
 		return Date{}, fmt.Errorf("%q is not an existing date written as YYYY-MM-DD", text)
 	}
 	return DateOf(t), nil

@@ -203,7 +203,7 @@ func (q InvoiceQuery) resolve() (InvoiceQuery, int64, error) {
 		if err == nil {
 			err = json.Unmarshal(raw, &c)
 		}
-		if err != nil {
+		if err != nil || c.Before < 1 {
 			return q, 0, ledger.Invalid("cursor", q.Cursor, "must be the cursor that the page before gave")
 		}
 		given := q

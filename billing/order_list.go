@@ -58,7 +58,7 @@ func (q OpenOrderQuery) resolve() (after orderCursor, err error) {
 		if err == nil {
 			err = json.Unmarshal(raw, &after)
 		}
-		if err != nil {
+		if err != nil || after.Account == "" {
 			return after, ledger.Invalid("cursor", q.Cursor, "must be the cursor that the page before gave")
 		}
 		if q.Account != "" && q.Account != after.Query.Account {

@@ -85,8 +85,8 @@ func (r *Reconciler) Resolve(ctx context.Context, id uuid.UUID, outcome, why, by
 		return ledger.Invalid("outcome", outcome, "must be accepted or corrected")
 	case strings.TrimSpace(why) == "":
 		return ledger.Invalid("why", "", "must say why")
-	case by == "":
-		return ledger.Invalid("by", "", "must say who")
+	case strings.TrimSpace(by) == "":
+		return ledger.Invalid("by", by, "must say who")
 	}
 	tag, err := r.pool.Exec(ctx, sqlInsertResolution, id, outcome, why, by, r.now().UTC())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -114,8 +115,8 @@ type run struct {
 // Run reconciles as of a new watermark. An error means that the run didn't come to its end; what it
 // healed stays healed, and the next run covers the rest.
 func (r *Reconciler) Run(ctx context.Context, q Request) (Result, error) {
-	if q.By == "" {
-		return Result{}, ledger.Invalid("by", "", "must say who reconciles")
+	if strings.TrimSpace(q.By) == "" {
+		return Result{}, ledger.Invalid("by", q.By, "must say who reconciles")
 	}
 	u := &run{Reconciler: r, id: r.newID(), startedAt: r.now().UTC(), request: q}
 	for _, step := range []struct {
