@@ -214,17 +214,26 @@ func (t Terms) begun(cy Cycle, since time.Time) bool {
 }
 
 // days counts the local days of a cycle, and those of the whole cycle that it is, or is the rest of where new terms
-// took over within it. A day counts with the date on which it begins.
+// took over within it. A day counts with the date on which it begins. Where the terms before had another zone, a date
+// that the cycle before has isn't counted once more.
 func (c *Calendar) days(cy Cycle) (days, of int64) {
-	s := &c.spans[c.spanAt(cy.Start)]
+	i := c.spanAt(cy.Start)
+	s := &c.spans[i]
 	k := s.index(cy.Start)
-	end := s.boundary(k + 1)
-	return s.daysBetween(cy.Start, cy.End), s.daysBetween(s.boundary(k), end)
+	days, of = s.daysBetween(cy.Start, cy.End), s.daysBetween(s.boundary(k), s.boundary(k+1))
+	if i > 0 && cy.Start.Equal(s.from) && !s.from.Equal(s.terms.StartsAt) {
+		again := c.spans[i-1].date(cy.Start).wall() - s.date(cy.Start).wall()
+		days = max(0, days-max(0, again/secondsPerDay))
+	}
+	return days, of
 }
 
 func (s *span) daysBetween(from, to time.Time) int64 {
-	return (DateOf(to.In(s.terms.Zone)).wall() - DateOf(from.In(s.terms.Zone)).wall()) / secondsPerDay
+	return (s.date(to).wall() - s.date(from).wall()) / secondsPerDay
 }
+
+// date is the local date of an instant.
+func (s *span) date(at time.Time) Date { return DateOf(at.In(s.terms.Zone)) }
 
 // usable checks what calendar and prices compute with, for terms that didn't
 // come from ParseTerms.

@@ -253,3 +253,25 @@ func TestTermsForClosedCyclesBesideOldOrders(t *testing.T) {
 		t.Errorf("the cycles come to %v, want %v", got, want)
 	}
 }
+
+// A charge that bills nothing of a closed cycle leaves nothing behind that later invoices of the same close would take as billed.
+func TestTermsForClosedCyclesLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-04-05T00:00:00Z")
+	charges := func(from, flat string) string {
+		return `{"account":"acme","effective_from":"` + from + `","grace":"0h","bill_on":"order","finalising":["order.completed"],"charges":[
+			{"name":"fee","measure":"amount","types":["order.completed","order.changed"],"model":"percentage","rate":"` + flat + `"},
+			{"name":"calls","measure":"count","types":["call.made"],"model":"volume","tiers":[{"unit_amount":"1","flat_amount":"` + flat + `"}]}]}`
+	}
+	f.terms(charges("2026-01-01", "5"))
+	f.record(f.ofOrder("acme", "o1", "order.completed", "2026-03-10T00:00:00Z", "100"))
+	f.close("2026-03-31")
+	f.again(charges("2026-03-01", "6"))
+	f.at("2026-06-05T00:00:00Z")
+	f.record(f.ofOrder("acme", "o1", "order.changed", "2026-04-02T00:00:00Z", "50"), f.ofOrder("acme", "o1", "call.made", "2026-05-02T00:00:00Z", "0"))
+	f.close("2026-05-31")
+	want := map[string]string{"2026-03-01 fee": "9", "2026-03-01 calls": "7"}
+	if got := f.byCycle("acme"); !maps.Equal(got, want) {
+		t.Errorf("the cycle comes to %v, want %v", got, want)
+	}
+}

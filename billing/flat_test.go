@@ -3,6 +3,7 @@ package billing
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // A flat charge is billed for every cycle, with events or without, and where the terms begin within a
@@ -72,6 +73,34 @@ func TestFlatByDefault(t *testing.T) {
 		}
 		if text := strings.Join(got, ", "); text != bills {
 			t.Errorf("%s is billed %s, want %s", account, text, bills)
+		}
+	}
+}
+
+// Where the zone of the terms changes, each local date is billed once.
+func TestFlatAcrossZones(t *testing.T) {
+	t.Parallel()
+	for _, zones := range [][2]string{{"UTC", "America/New_York"}, {"UTC", "Asia/Tokyo"}, {"Asia/Tokyo", "America/New_York"}, {"America/New_York", "Asia/Tokyo"}} {
+		terms := func(version int64, zone, from string) Terms {
+			v, err := ParseTerms([]byte(`{"account":"acme","start":"2026-03-10","zone":"`+zone+`"`+from+`,"charges":[{"name":"fee","model":"flat","amount":"31","currency":"EUR"}]}`), time.UTC)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.Version = version
+			return v
+		}
+		cal, err := NewCalendar([]Terms{DefaultTerms(time.UTC), terms(1, zones[0], ""), terms(2, zones[1], `,"effective_from":"2026-03-25"`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := int64(0)
+		var days []int64
+		for cy := cal.Cycle(mustTime(t, "2026-03-12T00:00:00Z")); cy.Start.Before(mustTime(t, "2026-05-20T00:00:00Z")); cy = cal.Next(cy) {
+			n, _ := cal.days(cy)
+			sum, days = sum+n, append(days, n)
+		}
+		if sum != 22+30+31 {
+			t.Errorf("%v: %d days, %v", zones, sum, days)
 		}
 	}
 }

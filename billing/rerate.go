@@ -95,7 +95,9 @@ func (p *pricer) priceOne(ctx context.Context, tx pgx.Tx, v *draft, contracts []
 			l.first = &id
 		}
 		l.price(v.currency)
-		p.keep(v, l)
+		if !l.holdsNothing() {
+			p.keep(v, l)
+		}
 	}
 	if err := p.takeBack(v); err != nil {
 		return err
@@ -265,7 +267,7 @@ func (p *pricer) takeBack(v *draft) error {
 	for _, l := range v.lines {
 		if l.rerating != 0 {
 			origins[l.origin.Start] = l
-			if l.before.none() && l.added.none() && l.pinned == 0 {
+			if l.holdsNothing() {
 				continue // as if the charge weren't there: not even its minimum
 			}
 			has[priorKey{origin: l.origin.Start, charge: l.charge.Name}] = true
@@ -293,6 +295,11 @@ func (p *pricer) takeBack(v *draft) error {
 		}
 	}
 	return nil
+}
+
+// holdsNothing reports whether a line of a rerating is of a charge that has nothing of the cycle: takeBack leaves it out.
+func (l *draftLine) holdsNothing() bool {
+	return l.rerating != 0 && l.before.none() && l.added.none() && l.pinned == 0
 }
 
 // chargeNames are the names of the charges of lines, sorted.
