@@ -21,7 +21,7 @@ import (
 var laws = map[string]string{
 	"an invoice isn't the sum of its lines": `
 		SELECT count(*) FROM billing.invoices i
-		WHERE i.total IS DISTINCT FROM (SELECT sum(l.amount) FROM billing.invoice_lines l WHERE l.account = i.account AND l.invoice_id = i.id)`,
+		WHERE i.total <> (SELECT COALESCE(sum(l.amount), 0) FROM billing.invoice_lines l WHERE l.account = i.account AND l.invoice_id = i.id)`,
 	"an invoice doesn't hold as many pins as it says": `
 		SELECT count(*) FROM billing.invoices i
 		WHERE i.pinned <> (SELECT count(*) FROM billing.pins p WHERE p.account = i.account AND p.invoice_id = i.id)`,

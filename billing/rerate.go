@@ -155,6 +155,10 @@ func (p *pricer) priors(ctx context.Context, tx pgx.Tx, v *draft) (map[*draftLin
 	keys := map[*draftLine]draftKey{}
 	var origins []time.Time
 	var invoices []uuid.UUID
+	unlined, err := p.readUnlined(ctx, tx, v.lines)
+	if err != nil {
+		return nil, err
+	}
 	for _, l := range v.lines {
 		key := draftKey{l.origin.Start, v.currency, v.stream}
 		lines := p.earlier.lines[key]
@@ -176,7 +180,8 @@ func (p *pricer) priors(ctx context.Context, tx pgx.Tx, v *draft) (map[*draftLin
 		if err != nil {
 			return nil, err
 		}
-		if priors[l] = was; complete {
+		was.invoices = append(was.invoices, unlined[key]...)
+		if priors[l] = was; complete && len(unlined[key]) == 0 {
 			continue
 		}
 		missing, keys[l] = append(missing, l), key
