@@ -14,7 +14,7 @@ CHAOS     ?= 10m
 DERIVED := ./migrations ./api -run 'Test(Schema|OpenAPI)IsCurrent'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test race fuzz chaos bench fmt fmt-check vet lint generate derived picture verify postgres browser
+.PHONY: help demo test race fuzz chaos bench fmt fmt-check vet lint generate derived picture verify postgres browser kafka
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,10 +23,10 @@ demo: ## run the demonstration: a small ledger, from events to invoices
 	@[ -n "$$DATABASE_URL" ] || sh .ci/postgres.sh
 	$(GO) run ./cmd/deltaledger demo
 
-test: postgres browser ## run all tests
+test: postgres browser kafka ## run all tests
 	$(GO) test -timeout 30m $(TESTFLAGS) $(PACKAGES)
 
-race: postgres browser ## run all tests under the race detector (needs a C compiler)
+race: postgres browser kafka ## run all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m $(TESTFLAGS) $(PACKAGES)
 
 fuzz: postgres ## run every fuzzer, or those that FUZZ matches, for FUZZTIME (10s)
@@ -69,3 +69,6 @@ postgres: ## make sure of PostgreSQL's programs, without starting a server
 
 browser: ## make sure of a browser, which the tests of printed invoices need
 	@sh .ci/browser.sh
+
+kafka: ## make sure of Java, Maven and the jars of Kafka, which the tests of reading from it need
+	@sh .ci/kafka.sh

@@ -148,7 +148,7 @@ func (l *Ledger) writeAtomic(ctx context.Context, batches []*Batch) error {
 			return err
 		}
 		for _, b := range batches {
-			w := writer{l: l, atomic: true, run: func(f func(pgx.Tx) error) error { return pg.InSavepoint(ctx, tx, f) }}
+			w := writer{l: l, atomic: true, whole: true, run: func(f func(pgx.Tx) error) error { return pg.InSavepoint(ctx, tx, f) }}
 			if err := w.write(ctx, b, b.all()); err != nil {
 				return err
 			}
@@ -239,7 +239,8 @@ func (b *Batch) all() []*prepared {
 type writer struct {
 	l         *Ledger
 	run       func(func(pgx.Tx) error) error
-	atomic    bool
+	atomic    bool          // all or none; conflicts are kept apart
+	whole     bool          // in one transaction, which may be run again from its beginning; so is what is atomic
 	small     bool          // few events, to be recorded in one statement
 	lockWait  time.Duration // of the small way: how long it waits for others that write the same keys
 	conflicts []conflict    // of an atomic request: to be kept in a transaction of their own

@@ -24,7 +24,7 @@ func (w *writer) settleDoubts(ctx context.Context, b *Batch) error {
 		}
 		return w.compare(ctx, tx, b, known)
 	})
-	if err == nil && !w.atomic { // an atomic request may be run again as a whole
+	if err == nil && !w.whole {
 		b.doubts = nil
 	}
 	return err

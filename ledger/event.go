@@ -82,6 +82,7 @@ type Outcome struct {
 	Position int64       // of the recorded event, for a duplicate and a conflict of the one that was there; 0 if invalid
 	Differs  []string    // conflict: names of the fields that differ from what is recorded
 	Err      *FieldError // invalid: which field and why; conflict: what it collides with
+	Withheld bool        // invalid: it holds what its source was declared not to send, so that nothing of it may be kept
 }
 
 // ShownID is what an answer may show as the id of the event: nothing, if the id itself is what must not be repeated.

@@ -186,7 +186,7 @@ func (b *Batch) dropWithheld(conflicts []conflict) []conflict {
 		if c.p.marks == nil || c.p.marks.withheld == nil {
 			return false
 		}
-		b.Outcomes[c.p.input] = Outcome{Status: Rejected, Err: c.p.marks.withheld}
+		b.Outcomes[c.p.input] = Outcome{Status: Rejected, Err: c.p.marks.withheld, Withheld: true}
 		return true
 	})
 }

@@ -111,11 +111,11 @@ func (l *Ledger) prepareAll(ctx context.Context, b *Batch, d *declarations) (dou
 		if e.Kind == "" {
 			e.Kind = Upstream
 		}
-		bad := validate(e, horizon, l.zone)
+		bad, withheld := validate(e, horizon, l.zone), false
 		if bad == nil {
 			broken, marks := d.check(e), d.look(e)
 			if marks != nil && marks.withheld != nil { // first: it repeats no value
-				broken = marks.withheld
+				broken, withheld = marks.withheld, true
 			}
 			doubtful = doubtful || broken != nil
 			if scratch, bad, err = l.prepare(b, i, broken, marks, scratch); err != nil {
@@ -123,7 +123,7 @@ func (l *Ledger) prepareAll(ctx context.Context, b *Batch, d *declarations) (dou
 			}
 		}
 		if bad != nil {
-			b.Outcomes[i] = Outcome{Status: Rejected, Err: bad}
+			b.Outcomes[i] = Outcome{Status: Rejected, Err: bad, Withheld: withheld}
 		}
 	}
 	return doubtful, nil

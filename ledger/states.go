@@ -79,9 +79,9 @@ func lockStripes(ctx context.Context, tx pgx.Tx, stripes []int32) error {
 const maxPart = MaxBatch / 2
 
 // parts divides items into those that are recorded together: by stripes, where there are many. What has to be
-// atomic stays together.
+// in one transaction stays together.
 func (w *writer) parts(items []*prepared) [][]*prepared {
-	if w.atomic || len(items) <= maxPart || len(stripes(items)) < 2 {
+	if w.whole || len(items) <= maxPart || len(stripes(items)) < 2 {
 		return [][]*prepared{items}
 	}
 	low := make([]*prepared, 0, len(items))

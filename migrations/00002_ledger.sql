@@ -232,28 +232,34 @@ CREATE TABLE ledger.conflict_private (
 );
 SELECT ledger.protect('ledger.conflict_private');
 
--- Messages that could not be recorded, as they came.
+-- Messages that could not be recorded, as they came. A topic that was made anew under its name has another id, and
+-- counts its offsets from 0 again.
 CREATE TABLE ledger.dead_letters (
     n          bigint      GENERATED ALWAYS AS IDENTITY,
     topic      text        NOT NULL COLLATE "C",
+    topic_id   uuid        NOT NULL,
     partition  integer     NOT NULL,
     "offset"   bigint      NOT NULL,
     key        bytea,
-    headers    jsonb,
-    body       bytea       NOT NULL,
+    headers    jsonb,       -- in their order: [{"key": …, "value": base64 or null}, …]
+    body       bytea,       -- null: the message has none, or it is withheld
+    withheld   boolean     NOT NULL DEFAULT false, -- it holds what its source was declared not to send: key, headers and body are left out
     reason     text        NOT NULL,
+    sent_at    timestamptz, -- as the message says
     first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT dead_letters_pkey PRIMARY KEY (n),
-    CONSTRAINT dead_letters_once UNIQUE (topic, partition, "offset")
+    CONSTRAINT dead_letters_once UNIQUE (topic, topic_id, partition, "offset"),
+    CONSTRAINT dead_letters_withheld CHECK (NOT withheld OR key IS NULL AND headers IS NULL AND body IS NULL)
 );
 SELECT ledger.protect('ledger.dead_letters');
 
--- How far each consumer group has recorded; moves in the transaction that records the events.
+-- How far each consumer group has recorded; moves in the transaction that records the events, and only from where its
+-- reader believes it to be.
 CREATE TABLE ledger.offsets (
     consumer   text        NOT NULL COLLATE "C",
     topic      text        NOT NULL COLLATE "C",
     partition  integer     NOT NULL,
-    topic_id   uuid,
+    topic_id   uuid        NOT NULL,
     "offset"   bigint      NOT NULL, -- of the next message to read
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT offsets_pkey PRIMARY KEY (consumer, topic, partition),

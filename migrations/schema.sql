@@ -448,12 +448,15 @@ TABLE ledger.content_flags
 TABLE ledger.dead_letters
     n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
     topic text COLLATE "C" NOT NULL
+    topic_id uuid NOT NULL
     partition integer NOT NULL
     "offset" bigint NOT NULL
     key bytea
     headers jsonb
-    body bytea NOT NULL
+    body bytea
+    withheld boolean NOT NULL DEFAULT false
     reason text NOT NULL
+    sent_at timestamp with time zone
     first_seen timestamp with time zone NOT NULL DEFAULT clock_timestamp();
 TABLE ledger.declarations
     n bigint NOT NULL
@@ -534,7 +537,7 @@ TABLE ledger.offsets
     consumer text COLLATE "C" NOT NULL
     topic text COLLATE "C" NOT NULL
     partition integer NOT NULL
-    topic_id uuid
+    topic_id uuid NOT NULL
     "offset" bigint NOT NULL
     updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
 TABLE ledger.private
@@ -812,8 +815,9 @@ CONSTRAINT conflicts_pkey ON ledger.conflicts: PRIMARY KEY (n);
 CONSTRAINT conflicts_reason ON ledger.conflicts: CHECK ((reason = ANY (ARRAY['content'::text, 'sequence'::text, 'currency'::text])));
 CONSTRAINT content_flags_pkey ON ledger.content_flags: PRIMARY KEY ("position", field, rule);
 CONSTRAINT content_flags_rule ON ledger.content_flags: CHECK ((rule = ANY (ARRAY['card_number'::text, 'iban'::text, 'email'::text])));
-CONSTRAINT dead_letters_once ON ledger.dead_letters: UNIQUE (topic, partition, "offset");
+CONSTRAINT dead_letters_once ON ledger.dead_letters: UNIQUE (topic, topic_id, partition, "offset");
 CONSTRAINT dead_letters_pkey ON ledger.dead_letters: PRIMARY KEY (n);
+CONSTRAINT dead_letters_withheld ON ledger.dead_letters: CHECK (((NOT withheld) OR ((key IS NULL) AND (headers IS NULL) AND (body IS NULL))));
 CONSTRAINT declarations_pkey ON ledger.declarations: PRIMARY KEY (n);
 CONSTRAINT detachments_archive ON ledger.detachments: FOREIGN KEY (archive) REFERENCES ledger.archives(n);
 CONSTRAINT detachments_pkey ON ledger.detachments: PRIMARY KEY (n);

@@ -44,6 +44,10 @@ var moduleRules = []importRule{
 		why: "the faces call the services; how the database is started or migrated is not their concern",
 	},
 	{
+		pkg: "deltaledger/api/kafka/kafkatest",
+		why: "it runs a broker for tests and knows nothing of what is sent through it",
+	},
+	{
 		pkg: "deltaledger/export/...",
 		may: slices.Concat([]string{"deltaledger/export/...", "deltaledger/billing"}, facts),
 		why: "files show what was recorded and billed; they must not depend on what a reconciliation found",
@@ -185,9 +189,19 @@ var confinements = []confinement{
 	},
 	{
 		dep:    "github.com/twmb/franz-go/...",
-		to:     []string{"deltaledger/api/kafka"},
-		why:    "reading only committed records needs care that is taken in one place",
-		inTest: []string{"deltaledger/cmd/deltaledger"},
+		to:     []string{"deltaledger/api/kafka/kafkatest"},
+		why:    "tests produce, in transactions too, with another client than the one that is tested",
+		inTest: []string{"deltaledger/api/kafka", "deltaledger/cmd/deltaledger"},
+	},
+	{
+		dep:    "deltaledger/api/kafka/kafkatest",
+		why:    "it starts brokers and belongs in tests alone",
+		inTest: []string{"deltaledger/..."},
+	},
+	{
+		dep: "github.com/prometheus/...",
+		to:  []string{"deltaledger/api/...", "deltaledger/cmd/deltaledger"},
+		why: "what is measured is decided where it happens, and shown by the faces; the ledger counts and knows no metrics",
 	},
 	{
 		dep: "github.com/riverqueue/river/...",
