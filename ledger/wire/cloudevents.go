@@ -42,6 +42,8 @@ type attributes struct {
 	sequence, sequenceType string
 	extensions             []byte // a JSON object of scalars in the making, without the brace at its end
 
+	names  []string // of those that were headers
+	values []Value
 }
 
 // set keeps an attribute. spelling is its value as JSON.

@@ -26,10 +26,42 @@ func (d *messages) cloudEvents(_ context.Context, m *Message, f Format) ([]Item,
 // structured decodes one CloudEvent in the JSON format.
 func (d *messages) structured(m *Message, raw []byte) (e ledger.Event, bad *ledger.FieldError) {
 	o := objectDecoder{measures: d.Measures}
+	if d.Mapping != nil {
+		doc, bad := o.cloudDocument(raw)
+		if bad != nil {
+			return e, bad
+		}
+		return d.Mapping.Event(doc, m.Meta(), d.Measures)
+	}
 	if bad = o.cloudEvent(&e, raw); bad != nil {
 		return ledger.Event{}, bad
 	}
 	return e, nil
+}
+
+// cloudDocument is a CloudEvent in the JSON format as a document, whose data_base64 is data too.
+func (d *objectDecoder) cloudDocument(raw []byte) (doc Value, bad *ledger.FieldError) {
+	var a attributes
+	data, bad := d.envelope(&a, raw)
+	if bad == nil {
+		bad = a.check()
+	}
+	if bad == nil {
+		doc, bad = ParseJSON(raw)
+	}
+	if bad != nil {
+		return Value{}, bad
+	}
+	i := doc.find("data_base64")
+	if i < 0 || doc.items[i].kind == Null {
+		return doc, nil
+	}
+	v, bad := ParseJSON(data)
+	if bad != nil {
+		return Value{}, under("data_base64", bad)
+	}
+	doc.names[i], doc.items[i] = "data", v
+	return doc, nil
 }
 
 // batch decodes an array of CloudEvents. A text that is no JSON is one fault: nobody can tell its elements apart.
@@ -75,11 +107,35 @@ func (d *messages) binary(m *Message) (e ledger.Event, bad *ledger.FieldError) {
 	if bad = a.headers(m); bad != nil {
 		return e, bad
 	}
+	if d.Mapping != nil {
+		doc, bad := a.document(m.Value)
+		if bad != nil {
+			return e, bad
+		}
+		return d.Mapping.Event(doc, m.Meta(), d.Measures)
+	}
 	o := objectDecoder{measures: d.Measures}
 	if bad = a.event(&o, &e, m.Value); bad != nil {
 		return ledger.Event{}, bad
 	}
 	return e, nil
+}
+
+// document is the CloudEvent whose attributes were headers as one in the JSON format would be.
+func (a *attributes) document(data []byte) (doc Value, bad *ledger.FieldError) {
+	if bad := a.check(); bad != nil {
+		return Value{}, bad
+	}
+	doc = ObjectValue(a.names, a.values)
+	if len(data) == 0 {
+		return doc, nil
+	}
+	v, bad := ParseJSON(data)
+	if bad != nil {
+		return Value{}, under("data", bad)
+	}
+	doc.names, doc.items = append(doc.names, "data"), append(doc.items, v)
+	return doc, nil
 }
 
 // headers takes the attributes from the headers of a message.
@@ -110,6 +166,7 @@ func (a *attributes) headers(m *Message) *ledger.FieldError {
 		if rule := badText([]byte(value)); rule != "" {
 			return invalid(name, value, rule)
 		}
+		a.names, a.values = append(a.names, name), append(a.values, TextValue(value))
 		if bad := a.set(name, value, canonical.AppendString(nil, value)); bad != nil {
 			return bad
 		}

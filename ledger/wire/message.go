@@ -53,6 +53,9 @@ type MessageOptions struct {
 	Format Format
 	// Measures reports whether a measure is declared, besides amount and quantity; nil: none is.
 	Measures func(name string) bool
+	// Mapping says what the fields of the upstream are; nil: the messages have ours. Of CloudEvents it sees
+	// the attributes beside data.
+	Mapping *Mapping
 }
 
 const (
@@ -89,7 +92,7 @@ func (d *messages) Decode(ctx context.Context, m Message) ([]Item, error) {
 	case CloudEvents, cloudEventsBatch, cloudEventsBinary:
 		return d.cloudEvents(ctx, &m, f)
 	}
-	e, fault := DecodeOne(m.Value, Options{Measures: d.Measures})
+	e, fault := d.object(&m, m.Value)
 	return one(e, fault), nil
 }
 
@@ -144,4 +147,49 @@ func (d *messages) formatOf(m *Message) (Format, *ledger.FieldError) {
 // isJSON reports whether a media type is JSON, or a format in JSON.
 func isJSON(media string) bool {
 	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
+}
+
+// object decodes an event of JSON.
+func (d *messages) object(m *Message, raw []byte) (ledger.Event, *ledger.FieldError) {
+	if d.Mapping == nil {
+		return DecodeOne(raw, Options{Measures: d.Measures})
+	}
+	v, fault := ParseJSON(raw)
+	if fault != nil {
+		return ledger.Event{}, fault
+	}
+	return d.Mapping.Event(v, m.Meta(), d.Measures)
+}
+
+// Meta is what a mapping may take from around the document: $topic, $partition, $offset, $key, $timestamp and
+// $headers, by name.
+func (m *Message) Meta() Value {
+	names := []string{"$topic", "$partition", "$offset"}
+	items := []Value{TextValue(m.Topic), IntegerValue(int64(m.Partition)), IntegerValue(m.Offset)}
+	add := func(name string, v Value) { names, items = append(names, name), append(items, v) }
+	if m.Key != nil {
+		add("$key", bytesValue(m.Key))
+	}
+	if !m.Time.IsZero() {
+		add("$timestamp", InstantValue(m.Time))
+	}
+	if len(m.Headers) > 0 {
+		headers := Value{kind: Object}
+		for i := len(m.Headers) - 1; i >= 0; i-- { // the last of a name counts
+			if h := &m.Headers[i]; headers.find(h.Key) < 0 {
+				headers.names = append(headers.names, h.Key)
+				headers.items = append(headers.items, bytesValue(h.Value))
+			}
+		}
+		add("$headers", headers)
+	}
+	return ObjectValue(names, items)
+}
+
+// bytesValue is text where the bytes are fit for one.
+func bytesValue(b []byte) Value {
+	if badText(b) == "" {
+		return TextValue(string(b))
+	}
+	return Value{kind: Binary, text: string(b)}
 }

@@ -36,6 +36,8 @@ type Value struct {
 	text  string   // of a Text; of a Decimal and a Float the spelling; of a Binary the bytes
 	names []string // of an Object, beside items
 	items []Value  // of an Object and a List
+
+	aliases map[string]int // of an Object: other names of items, from the schema it was written under
 }
 
 // TextValue is a string, which must be valid UTF-8 without NUL.
@@ -71,10 +73,10 @@ func ObjectValue(names []string, items []Value) Value {
 // Kind says what v is.
 func (v Value) Kind() ValueKind { return v.kind }
 
-// Get is the value of that name in an object; Null where there is none, or v is no object.
+// Get is the value of that name in an object, or else of that alias; Null where there is none, or v is no object.
 func (v Value) Get(name string) Value {
-	for i, have := range v.names {
-		if have == name {
+	if v.kind == Object {
+		if i := v.find(name); i >= 0 {
 			return v.items[i]
 		}
 	}
