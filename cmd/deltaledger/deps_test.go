@@ -204,6 +204,16 @@ var confinements = []confinement{
 		why: "what is measured is decided where it happens, and shown by the faces; the ledger counts and knows no metrics",
 	},
 	{
+		dep: "github.com/twmb/avro/...",
+		to:  []string{"deltaledger/ledger/wire/...", "deltaledger/api/kafka/..."},
+		why: "Avro is read where events are decoded, and written where they are published",
+	},
+	{
+		dep: "go.yaml.in/yaml/v3",
+		to:  []string{"deltaledger/ledger/wire"},
+		why: "files of an operator are read in one way, whose errors name the line",
+	},
+	{
 		dep: "github.com/riverqueue/river/...",
 		to:  []string{"deltaledger/cmd/deltaledger"},
 		why: "what runs when is decided where everything is joined; services are called, they schedule nothing",

@@ -60,6 +60,10 @@ func (d *objectDecoder) cloudDocument(raw []byte) (doc Value, bad *ledger.FieldE
 	if bad != nil {
 		return Value{}, under("data_base64", bad)
 	}
+	if null := doc.find("data"); null >= 0 {
+		doc.items[null], doc.items[i] = v, Value{}
+		return doc, nil
+	}
 	doc.names[i], doc.items[i] = "data", v
 	return doc, nil
 }

@@ -17,6 +17,7 @@ const (
 	CSV    Format = "csv"    // a header, and a record for each event
 
 	CloudEvents Format = "cloudevents" // one CloudEvent 1.0 in the JSON format, or an array of them
+	Avro        Format = "avro"        // a file of Avro objects; as a message, Confluent's wire format
 )
 
 // ParseFormat is the format of that name. Its error wraps ledger.ErrInvalid.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"mime"
 	"strings"
+	"sync"
 	"time"
 
 	"deltaledger/ledger"
@@ -48,36 +49,54 @@ type MessageDecoder interface {
 
 // MessageOptions says how to decode the messages of a topic.
 type MessageOptions struct {
-	// Format is JSON or CloudEvents; empty: each message says so itself, by its headers. A message that
-	// says nothing is JSON.
+	// Format is JSON, CloudEvents or Avro; empty: each message says so itself, by its headers, or, where
+	// there are Schemas, by the zero byte in front of Confluent's wire format. A message that says nothing
+	// is JSON.
 	Format Format
 	// Measures reports whether a measure is declared, besides amount and quantity; nil: none is.
 	Measures func(name string) bool
 	// Mapping says what the fields of the upstream are; nil: the messages have ours. Of CloudEvents it sees
 	// the attributes beside data.
 	Mapping *Mapping
+	// Schemas has the schemas of Avro; nil: Avro is refused.
+	Schemas Schemas
+	// Reader is the schema under which Avro is to be read, in the JSON of Avro; empty: each message is read
+	// as it was written. It gives fields the names that they have in it, by its aliases, and absent ones
+	// their defaults.
+	Reader string
 }
 
 const (
 	ruleTombstone = "must hold an event: the message has no value, as tombstones have none"
 	ruleNoSchemas = "is Avro in the wire format of a schema registry, but no registry is configured for it"
-	ruleMessage   = "must be application/json, application/cloudevents+json, application/cloudevents-batch+json"
+	ruleMessage   = "must be application/json, application/cloudevents+json, application/cloudevents-batch+json, or Avro in the wire format of a schema registry"
 )
 
 // NewMessageDecoder is a decoder of the messages of a topic. Its error wraps ledger.ErrInvalid.
 func NewMessageDecoder(o MessageOptions) (MessageDecoder, error) {
 	switch o.Format {
 	case "", JSON, CloudEvents:
+	case Avro:
+		if o.Schemas == nil {
+			return nil, invalid("format", string(o.Format), "needs a schema registry")
+		}
 	default:
-		return nil, invalid("format", string(o.Format), "must be json or cloudevents: messages have no other format")
+		return nil, invalid("format", string(o.Format), "must be json, cloudevents or avro: messages have no other format")
 	}
 	d := &messages{MessageOptions: o}
-	return d, nil
+	if o.Schemas == nil {
+		return d, nil
+	}
+	var err error
+	d.avro, err = NewAvroMessages(o.Schemas, o.Reader)
+	return d, err
 }
 
 // messages decodes what a message says it is.
 type messages struct {
 	MessageOptions
+	avro    *AvroMessages // nil: without Schemas
+	readers sync.Pool     // of *avroReader
 }
 
 func (d *messages) Decode(ctx context.Context, m Message) ([]Item, error) {
@@ -91,6 +110,8 @@ func (d *messages) Decode(ctx context.Context, m Message) ([]Item, error) {
 	switch f {
 	case CloudEvents, cloudEventsBatch, cloudEventsBinary:
 		return d.cloudEvents(ctx, &m, f)
+	case Avro:
+		return d.avroEvent(ctx, &m)
 	}
 	e, fault := d.object(&m, m.Value)
 	return one(e, fault), nil
@@ -137,7 +158,10 @@ func (d *messages) formatOf(m *Message) (Format, *ledger.FieldError) {
 	case binary:
 		return cloudEventsBinary, nil
 	case bytes.HasPrefix(m.Value, []byte{0}):
-		return "", invalid(fieldEvent, "", ruleNoSchemas)
+		if d.Schemas == nil {
+			return "", invalid(fieldEvent, "", ruleNoSchemas)
+		}
+		return Avro, nil
 	case media == "" || isJSON(media):
 		return JSON, nil
 	}
