@@ -39,7 +39,7 @@ import (
 
 // CloseRequest says what to close.
 type CloseRequest struct {
-	Through Date   // the last local date that a cycle may hold, inclusive
+	Through Date   // a local date: cycles that end by the day after it are closed; see Calendar.LastBoundary
 	Account string // empty: all accounts
 	By      string // who asks
 	Review  bool   // the invoices stay ready until a person approves them; see Approve

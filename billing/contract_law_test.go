@@ -133,10 +133,36 @@ func drawShared(rt *rapid.T) Charge {
 	return c
 }
 
-// draw gives both accounts the same terms.
+// draw gives both accounts the same terms, and in the middle of their cycles perhaps others.
 func (w *splitWorld) draw() {
+	renewed := rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(w.rt, "renewed in")
+	charges := w.drawCharges()
+	for i := range 2 {
+		doc := map[string]any{"contract": "first", "start": "2026-01-01", "grace": "0h", "charges": charges}
+		doc["group_by"] = rapid.SampledFrom([]string{"account", "account", "stream"}).Draw(w.rt, "group by")
+		if i > 0 {
+			doc["effective_from"] = DateOf(w.start(renewed)).String()
+			doc["contract"] = rapid.SampledFrom([]string{"first", "second"}).Draw(w.rt, "contract")
+			if rapid.Bool().Draw(w.rt, "other charges") {
+				doc["charges"] = w.drawCharges()
+			}
+		}
+		if i > 0 && (renewed == 0 || renewed >= w.cycles) {
+			continue
+		}
+		for _, account := range []string{w.onTime, w.late} {
+			doc["account"] = account
+			raw, err := json.Marshal(doc)
+			if err != nil {
+				w.rt.Fatal(err)
+			}
+			w.terms(string(raw))
+		}
+	}
+}
+
+func (w *splitWorld) drawCharges() []chargeJSON {
 	var charges []chargeJSON
-	groupBy := rapid.SampledFrom([]string{"account", "account", "stream"}).Draw(w.rt, "group by")
 	for i := range rapid.IntRange(1, 3).Draw(w.rt, "charges") {
 		c := drawShared(w.rt)
 		if rapid.SampledFrom([]bool{true, false, false, false}).Draw(w.rt, "any charge") {
@@ -148,20 +174,7 @@ func (w *splitWorld) draw() {
 		c.Types = rapid.SampledFrom([][]string{nil, {"order.placed"}}).Draw(w.rt, "types")
 		charges = append(charges, c.json())
 	}
-	renewed := rapid.SampledFrom([]int{0, 0, 0, 1, 3}).Draw(w.rt, "renewed in")
-	for _, account := range []string{w.onTime, w.late} {
-		for i, name := range []string{"first", "second"} {
-			doc := map[string]any{"account": account, "contract": name, "start": "2026-01-01", "grace": "0h", "group_by": groupBy, "charges": charges}
-			if i > 0 {
-				doc["effective_from"] = DateOf(w.start(renewed)).String()
-			}
-			if raw, err := json.Marshal(doc); err != nil {
-				w.rt.Fatal(err)
-			} else if i == 0 || renewed > 0 && renewed < w.cycles {
-				w.terms(string(raw))
-			}
-		}
-	}
+	return charges
 }
 
 // event is one of a cycle; the other account has the same under another id.
