@@ -1,8 +1,14 @@
 package api_test
 
 import (
+	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"deltaledger/ledger"
 )
 
 // What is typed by somebody who means harm, or who errs, is refused with a reason, and never an error of the server's.
@@ -122,5 +128,56 @@ func TestIdempotencyKey(t *testing.T) {
 		if own := s.want(s.post(path, strings.Replace(body, `"by"`, `"reference":"r","by"`, 1), "Idempotency-Key", "k1"), 200); own.at(t, "reference") != "r" {
 			t.Errorf("%s: %s", path, own.body)
 		}
+	}
+}
+
+// A stream that the database breaks off in the middle doesn't look whole to the client.
+func TestInvoiceEventsThatBreakOff(t *testing.T) {
+	t.Parallel()
+	s := start(t, afterJanuary, nil)
+	if err := s.l.DeclareSource(t.Context(), ledger.Source{Name: "meter", Numbering: ledger.NumberingNone, By: "jane"}); err != nil {
+		t.Fatal(err)
+	}
+	const batches, each = 6, 5000
+	for b := range batches {
+		events := make([]ledger.Event, each)
+		for i := range events {
+			amount, err := ledger.ParseAmount("1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			events[i] = ledger.Event{
+				ID: fmt.Sprintf("%d-%d-%s", b, i, strings.Repeat("x", 230)), Source: "meter", Type: "order.placed", Account: "acme",
+				OccurredAt: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Currency: "USD", Amount: amount,
+			}
+		}
+		if out, err := s.l.Append(t.Context(), events); err != nil || out[each-1].Status != ledger.Recorded {
+			t.Fatal(out[each-1], err)
+		}
+	}
+	s.want(s.post("/v1/cycles/close", `{"through":"2026-01-31"}`), 200)
+	for _, format := range []string{"ndjson", "csv"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/invoices/INV-000001/events?format="+format, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := make([]byte, 100_000)
+		if n, err := io.ReadFull(response.Body, begin); err != nil {
+			t.Fatalf("%s: status %d, %d bytes, %v: %.300s", format, response.StatusCode, n, err, begin[:n])
+		}
+		const sqlBreak = `SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.query LIKE '%FROM billing.pins p%'`
+		var cut int
+		if err := s.db.Super.QueryRow(t.Context(), sqlBreak).Scan(&cut); err != nil || cut != 1 {
+			t.Fatalf("%d connections cut: %v", cut, err)
+		}
+		rest, err := io.ReadAll(response.Body)
+		if err == nil {
+			t.Errorf("%s: status %d and %d bytes more, without a sign that they aren't all", format, response.StatusCode, len(rest))
+		}
+		_ = response.Body.Close()
 	}
 }
