@@ -59,7 +59,7 @@ func (s *server) invoiceDocument(ctx context.Context, id string, f DocumentForm,
 	if err != nil {
 		return nil, unknownName(err, "invoice")
 	}
-	page, err := document.Invoice(v, names, document.Options{Paper: document.Paper(f.Paper), Letterhead: l, At: s.now()})
+	page, err := document.Invoice(v, names, document.Options{Paper: document.Paper(f.Paper), Letterhead: l, At: s.now(), Zone: s.ledger.Zone()})
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (s *server) creditNoteDocument(ctx context.Context, id string, f DocumentFo
 	if err != nil {
 		return nil, err
 	}
-	page, err := document.CreditNote(n, v, document.Options{Paper: document.Paper(f.Paper), Letterhead: l, At: s.now()})
+	page, err := document.CreditNote(n, v, document.Options{Paper: document.Paper(f.Paper), Letterhead: l, At: s.now(), Zone: s.ledger.Zone()})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -140,5 +141,96 @@ func TestNumberThatReadsLikeAnID(t *testing.T) {
 		if _, err := ParseNumberFormat(text); !errors.Is(err, ledger.ErrInvalid) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// Of two people who decide at the same time one does, whatever a close does meanwhile; and what was billed was approved.
+func TestTwoDecisionsAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-02-03T00:00:00Z")
+	f.terms(`{"grace":"0h","approve_above":{"USD":"100"},"charges":[{"name":"sales","measure":"amount","model":"sum"}]}`)
+	f.record(f.event("acme", "2026-01-10T00:00:00Z", "10"))
+	a, err := f.b.Adjust(t.Context(), AdjustRequest{Account: "acme", Amount: "-500", Currency: "USD", Reason: "x", By: "jane"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	decide := func(outcome, by string) func() error {
+		return func() error {
+			_, err := f.b.Decide(f.Context(), DecideRequest{Adjustment: a.ID.String(), Outcome: outcome, Why: "seen", By: by})
+			return err
+		}
+	}
+	errs := f.atOnce(decide(Approved, "a"), decide(Rejected, "b"), decide(Approved, "c"), decide(Rejected, "d"), func() error {
+		_, err := f.b.Close(f.Context(), CloseRequest{Through: mustDate(f, "2026-01-31"), By: "tester"})
+		return err
+	})
+	done := 0
+	for _, err := range errs[:4] {
+		if err == nil {
+			done++
+		}
+	}
+	if done != 1 {
+		t.Errorf("%d decisions: %v", done, errs)
+	}
+	f.at("2026-03-03T00:00:00Z")
+	f.close("2026-02-28")
+	sum := "10"
+	if now, err := f.b.Adjustment(t.Context(), a.ID.String()); err != nil || (now.Status == AdjustmentBilled) != (errs[0] == nil || errs[2] == nil) {
+		t.Errorf("%+v %v, %v", now, err, errs)
+	} else if now.Status == AdjustmentBilled {
+		sum = "-490"
+	}
+	total := dec("0")
+	for _, v := range f.invoices("acme") {
+		total = total.Add(v.Total.Amount)
+	}
+	f.sameMoney("billed", total, sum)
+	f.checkLaws()
+}
+
+// An invoice that waits is approved, voided or both at the same time: its events are on one invoice that counts, or were
+// given up, and numbers have no gaps.
+func TestApprovalAgainstVoid(t *testing.T) {
+	t.Parallel()
+	for _, outcome := range []Outcome{Rebill, WriteOff} {
+		t.Run(string(outcome), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, "2026-02-03T00:00:00Z")
+			const accounts = 4
+			for i := range accounts {
+				f.record(f.event(fmt.Sprint("acme-", i), "2026-01-10T00:00:00Z", "10"))
+			}
+			if _, err := f.b.Close(t.Context(), CloseRequest{Through: mustDate(t, "2026-01-31"), Review: true, By: "tester"}); err != nil {
+				t.Fatal(err)
+			}
+			var all []func() error
+			for i := range accounts {
+				id := f.invoices(fmt.Sprint("acme-", i))[0].ID.String()
+				all = append(all, func() error {
+					_, err := f.b.Approve(f.Context(), ApproveRequest{Invoices: []string{id}, By: "boss"})
+					return err
+				}, func() error {
+					_, err := f.b.Void(f.Context(), VoidRequest{Invoice: id, Outcome: outcome, Why: "wrong", By: "tester"})
+					return err
+				})
+			}
+			f.atOnce(all...)
+			for i := range accounts {
+				live := 0
+				for _, v := range f.invoices(fmt.Sprint("acme-", i)) {
+					if v.Status != Void {
+						live++
+					}
+					if v.Status != Void && v.Number != "" && v.Review != "" && v.ApprovedBy == "" {
+						t.Errorf("issued without an approval: %+v", v)
+					}
+				}
+				if want := map[Outcome]int{Rebill: 1}[outcome]; live != want {
+					t.Errorf("%d invoices count, want %d", live, want)
+				}
+			}
+			f.checkLaws()
+		})
 	}
 }

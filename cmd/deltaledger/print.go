@@ -54,6 +54,7 @@ func (c *invoicesPrintCmd) Run(ctx context.Context, s *session) error {
 		case outputCSV:
 			err = pages.CSV(&out, v, names)
 		default:
+			options.Zone = a.ledger.Zone()
 			err = writePage(&out)(pages.Invoice(v, names, options))
 		}
 		if err != nil {
@@ -95,6 +96,7 @@ func (c *creditNotesPrintCmd) Run(ctx context.Context, s *session) error {
 		case outputCSV:
 			err = pages.CreditNoteCSV(&out, n)
 		default:
+			options.Zone = a.ledger.Zone()
 			err = writePage(&out)(pages.CreditNote(n, v, options))
 		}
 		if err != nil {

@@ -88,7 +88,7 @@ func invoiceContent(v billing.Invoice, names billing.Names, o Options) content {
 	}
 	c.fact("Invoice number", v.Number)
 	if v.IssuedAt != nil {
-		c.fact("Issued", date(*v.IssuedAt, z))
+		c.fact("Issued", o.issued(*v.IssuedAt, z))
 	}
 	c.fact("Billing period", period(v.CycleStart, v.CycleEnd, z))
 	c.fact("Time zone", z.String())
@@ -247,11 +247,11 @@ func creditNoteContent(n billing.CreditNote, v billing.Invoice, o Options) conte
 	}
 	c.fact("Credit note number", n.Number)
 	if n.IssuedAt != nil {
-		c.fact("Issued", date(*n.IssuedAt, z))
+		c.fact("Issued", o.issued(*n.IssuedAt, z))
 	}
 	c.fact("Corrects invoice", n.Corrects)
 	if v.IssuedAt != nil {
-		c.fact("Invoice issued", date(*v.IssuedAt, z))
+		c.fact("Invoice issued", o.issued(*v.IssuedAt, z))
 	}
 	for _, other := range v.CreditNotes {
 		if n.Cancels != nil && other.ID == *n.Cancels {

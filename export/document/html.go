@@ -44,6 +44,17 @@ type Options struct {
 	Paper      Paper // "": A4
 	Letterhead Letterhead
 	At         time.Time // as of when the document was read; it says so
+	// Zone is the reporting zone of the ledger: the day of issue is one of its dates, as the year of the number is. nil: the
+	// zone of the account.
+	Zone *time.Location
+}
+
+// issued is the day on which a document was issued.
+func (o Options) issued(at time.Time, account *time.Location) string {
+	if o.Zone != nil {
+		return date(at, o.Zone)
+	}
+	return date(at, account)
 }
 
 // Page is a document to print: HTML that needs nothing else.

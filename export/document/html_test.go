@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"deltaledger/billing"
 	"deltaledger/ledger"
@@ -171,5 +172,24 @@ func TestDraftsAndVoids(t *testing.T) {
 	v.Status, v.Open = billing.Void, money("0")
 	if html := string(page(t, v, names, options(t)).HTML); !strings.Contains(html, ">VOID</div>") || !strings.Contains(html, "Void: nothing is to be paid") || strings.Contains(html, "Open amount") {
 		t.Errorf("%s", html)
+	}
+}
+
+// The day of issue is that of the number, wherever the account is.
+func TestDayOfIssueIsThatOfTheNumber(t *testing.T) {
+	t.Parallel()
+	n, v := note(t)
+	issued := at(t, "2026-12-31T23:30:00Z") // in Tokyo it is 2027
+	v.Number, v.Zone, v.IssuedAt, n.IssuedAt = "INV-2026-000042", "Asia/Tokyo", &issued, &issued
+	o := options(t)
+	o.Zone = time.UTC
+	credit, err := CreditNote(n, v, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, html := range map[string]string{"invoice": string(page(t, v, nil, o).HTML), "credit note": string(credit.HTML)} {
+		if !strings.Contains(html, "<dt>Issued</dt><dd><bdi>2026-12-31</bdi>") || strings.Contains(html, "2027-01-01") {
+			t.Errorf("%s: %s", name, html)
+		}
 	}
 }
