@@ -104,7 +104,7 @@ type payIn struct {
 	Body struct {
 		Reference string `json:"reference" minLength:"1" maxLength:"1024" example:"2026-03-04/17" doc:"The payment's own, such as the bank's. One payment of an invoice each"`
 		Amount    string `json:"amount" example:"12.50" doc:"A plain decimal in the currency of the invoice, with no more digits than that has; negative: it goes back"`
-		Date      string `json:"date" required:"false" format:"date" example:"2026-03-04" doc:"Value date; without it today in the reporting zone"`
+		Date      string `json:"date" required:"false" format:"date" example:"2026-03-04" doc:"Value date, in the future by no more than the service allows (24 hours unless it was started with another --clock-skew); without it today in the reporting zone"`
 		Reverses  string `json:"reverses" required:"false" maxLength:"1024" doc:"Reference of the payment that goes back"`
 		Note      string `json:"note" required:"false" maxLength:"1024" doc:"Kept with the payment"`
 		By        string `json:"by" minLength:"1" maxLength:"1024" example:"jane.doe" doc:"Who records it"`

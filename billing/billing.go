@@ -23,6 +23,7 @@ type Billing struct {
 	zone   *time.Location
 	now    func() time.Time
 	newID  func() uuid.UUID
+	skew   time.Duration
 
 	// What was read last of the close runs, and of the default terms. Both only grow, and whoever uses
 	// them asks the database first whether they still are all.
@@ -37,16 +38,23 @@ type Options struct {
 	// NewID makes the ids of invoices. Nil: UUIDs of version 7, which grow with time and so keep
 	// the pins of one invoice, and of one run, together on disk.
 	NewID func() uuid.UUID
+	// ClockSkew is how far in the future the value date of a payment may begin. Zero: 24 hours.
+	ClockSkew time.Duration
 }
+
+const defaultSkew = 24 * time.Hour
 
 // New makes the billing of a ledger, on the ledger's own pool.
 func New(l *ledger.Ledger, o Options) (*Billing, error) {
 	if l == nil {
 		return nil, fmt.Errorf("billing: the ledger is missing: %w", ledger.ErrInvalid)
 	}
-	b := &Billing{ledger: l, pool: l.Pool(), zone: l.Zone(), now: o.Now, newID: o.NewID}
+	b := &Billing{ledger: l, pool: l.Pool(), zone: l.Zone(), now: o.Now, newID: o.NewID, skew: o.ClockSkew}
 	if b.now == nil {
 		b.now = time.Now
+	}
+	if b.skew == 0 {
+		b.skew = defaultSkew
 	}
 	if b.newID == nil {
 		b.newID = func() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -18,7 +18,7 @@ type PaymentRequest struct {
 	Invoice   string // id or number
 	Reference string // of the sender, such as the bank's; one payment of an invoice each
 	Amount    string // a plain decimal in the currency of the invoice, other than zero
-	PaidOn    Date   // value date; the zero Date: today in the reporting zone
+	PaidOn    Date   // value date, in the future by no more than Options.ClockSkew; the zero Date: today in the reporting zone
 	Reverses  string // the reference of the payment that goes back; empty: none in particular
 	Note      string
 	By        string // who records it
@@ -75,6 +75,9 @@ func (b *Billing) Pay(ctx context.Context, r PaymentRequest) (PaymentResult, err
 		}
 		if r.PaidOn == (Date{}) {
 			r.PaidOn = DateOf(b.now().In(b.zone))
+		}
+		if err := r.dated(b.now().Add(b.skew).In(b.zone), b.skew); err != nil {
+			return err
 		}
 		if err := r.allowed(v, known, amount); err != nil {
 			return err
@@ -138,6 +141,16 @@ func (v Invoice) mustCount(done string) error {
 		return fmt.Errorf("it isn't issued yet and has no number: only an issued invoice can be %s: %w", done, ledger.ErrConflict)
 	}
 	return nil
+}
+
+// dated refuses a value date that begins after the horizon, an instant in the reporting zone: it would be a payment that
+// nobody has seen yet, and count as paid all the same.
+func (r PaymentRequest) dated(horizon time.Time, skew time.Duration) error {
+	last := DateOf(horizon)
+	if r.PaidOn.Compare(last) <= 0 {
+		return nil
+	}
+	return ledger.Invalid("date", r.PaidOn.String(), fmt.Sprintf("must not be after %s: that is more than %s in the future. Record the payment when it has come", last, skew))
 }
 
 // allowed holds a payment that isn't recorded yet against the invoice.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"deltaledger/ledger"
 )
@@ -139,5 +140,37 @@ func TestPaymentsAreRefused(t *testing.T) {
 	_, err := f.b.Void(t.Context(), VoidRequest{Invoice: "INV-000001", Outcome: Rebill, Why: "x", By: "t"})
 	if !errors.Is(err, ledger.ErrConflict) || !strings.Contains(err.Error(), "credit note") {
 		t.Errorf("void of what is paid in part: %v", err)
+	}
+}
+
+// A value date may be as far in the future as the clock skew, and no further; where a day begins the reporting zone says.
+func TestPaymentsInTheFuture(t *testing.T) {
+	t.Parallel()
+	f := invoiced(t)
+	pay := func(b *Billing, reference, on string) error {
+		r := PaymentRequest{Invoice: "INV-000001", Reference: reference, Amount: "1", PaidOn: mustDate(t, on), By: "tester"}
+		_, err := b.Pay(t.Context(), r)
+		return err
+	}
+	f.at("2026-02-03T23:59:00Z")
+	for on, said := range map[string]string{
+		"2026-02-04": "",
+		"2026-02-05": `date: "2026-02-05": must not be after 2026-02-04`,
+		"2206-02-04": `date: "2206-02-04": must not be after 2026-02-04`,
+	} {
+		err := pay(f.b, "bank "+on, on)
+		if said == "" && err != nil || said != "" && (!errors.Is(err, ledger.ErrInvalid) || !strings.Contains(err.Error(), said)) {
+			t.Errorf("on %s: %v; want %q", on, err, said)
+		}
+	}
+	strict, err := New(f.b.ledger, Options{Now: f.now, ClockSkew: 30 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pay(strict, "strict", "2026-02-04"); !errors.Is(err, ledger.ErrInvalid) || !strings.Contains(err.Error(), "30s in the future") {
+		t.Errorf("with a span of 30 seconds: %v", err)
+	}
+	if err := pay(strict, "bank 2026-02-04", "2026-02-04"); err != nil {
+		t.Errorf("what is recorded has the same answer: %v", err)
 	}
 }

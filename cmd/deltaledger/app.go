@@ -69,10 +69,10 @@ func (a *app) join(ctx context.Context, s *session, address string) (err error) 
 		return explainOpen(s, err)
 	}
 	a.closers = append(a.closers, func() error { a.pool.Close(); return nil })
-	if a.ledger, err = ledger.Open(ctx, ledger.Config{Pool: a.pool, Now: s.now}); err != nil {
+	if a.ledger, err = ledger.Open(ctx, ledger.Config{Pool: a.pool, ClockSkew: s.ClockSkew, Now: s.now}); err != nil {
 		return err
 	}
-	if a.billing, err = billing.New(a.ledger, billing.Options{Now: s.now}); err != nil {
+	if a.billing, err = billing.New(a.ledger, billing.Options{Now: s.now, ClockSkew: s.ClockSkew}); err != nil {
 		return err
 	}
 	if a.exporter, err = export.New(a.ledger, export.Options{}); err != nil {

@@ -7,15 +7,17 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // config is what every command takes, from flags and environment.
 type config struct {
-	DatabaseURL string `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"Connection URL of the ledger's PostgreSQL database; none: the private server of the data directory."`
-	DataDir     string `name:"data-dir" env:"DELTALEDGER_DATA_DIR" default:"./.deltaledger" placeholder:"DIR" help:"Where the private PostgreSQL keeps the ledger (${default}); given as a flag it counts more than DATABASE_URL."`
-	Output      string `name:"output" short:"o" env:"DELTALEDGER_OUTPUT" default:"table" help:"Form of the result: table, json or csv."`
-	LogLevel    string `name:"log-level" env:"DELTALEDGER_LOG_LEVEL" default:"info" help:"Least severe log lines to write: debug, info, warn or error."`
-	Quiet       bool   `name:"quiet" short:"q" help:"Show no progress and no notes on standard error."`
+	DatabaseURL string        `name:"database-url" env:"DATABASE_URL" placeholder:"URL" help:"Connection URL of the ledger's PostgreSQL database; none: the private server of the data directory."`
+	DataDir     string        `name:"data-dir" env:"DELTALEDGER_DATA_DIR" default:"./.deltaledger" placeholder:"DIR" help:"Where the private PostgreSQL keeps the ledger (${default}); given as a flag it counts more than DATABASE_URL."`
+	Output      string        `name:"output" short:"o" env:"DELTALEDGER_OUTPUT" default:"table" help:"Form of the result: table, json or csv."`
+	ClockSkew   time.Duration `name:"clock-skew" env:"DELTALEDGER_CLOCK_SKEW" default:"24h" placeholder:"SPAN" help:"How far in the future the times of events and the value dates of payments may be (${default})."`
+	LogLevel    string        `name:"log-level" env:"DELTALEDGER_LOG_LEVEL" default:"info" help:"Least severe log lines to write: debug, info, warn or error."`
+	Quiet       bool          `name:"quiet" short:"q" help:"Show no progress and no notes on standard error."`
 }
 
 // The forms of a result.
@@ -56,6 +58,9 @@ func (c config) validate() error {
 	}
 	if forms := []string{outputTable, outputJSON, outputCSV}; !slices.Contains(forms, c.Output) {
 		wrong("--output is %q, but must be one of %s", c.Output, strings.Join(forms, ", "))
+	}
+	if c.ClockSkew <= 0 {
+		wrong("--clock-skew is %s, but must be more than nothing, such as 24h", c.ClockSkew)
 	}
 	if _, err := c.level(); err != nil {
 		wrong("--log-level is %q, but must be one of debug, info, warn, error", c.LogLevel)

@@ -77,7 +77,7 @@ type invoicesPayCmd struct {
 	ID        string `arg:"" name:"id" help:"ID or number of the invoice."`
 	Reference string `required:"" placeholder:"REF" help:"The payment's own reference, such as the bank's: the same again is recorded once."`
 	Amount    string `required:"" placeholder:"AMOUNT" help:"In the currency of the invoice; negative: it goes back, with a reference of its own."`
-	Date      string `placeholder:"DATE" help:"Value date; without it today in the reporting zone."`
+	Date      string `placeholder:"DATE" help:"Value date, no further in the future than --clock-skew; without it today in the reporting zone."`
 	Reverses  string `placeholder:"REF" help:"The reference of the payment that goes back."`
 	Note      string `placeholder:"TEXT" help:"Kept with the payment."`
 	By        string `placeholder:"NAME" help:"Who records it; without it the user of the system."`

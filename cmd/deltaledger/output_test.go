@@ -130,7 +130,7 @@ func TestShortDuration(t *testing.T) {
 // TestConfig: every problem is reported at once, and the command line counts more than the environment.
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	good := config{DataDir: "x", Output: "json", LogLevel: "warn"}
+	good := config{DataDir: "x", Output: "json", LogLevel: "warn", ClockSkew: time.Hour}
 	for _, c := range []struct {
 		name   string
 		change func(*config)
@@ -141,7 +141,7 @@ func TestConfig(t *testing.T) {
 		{"words instead of a URL", func(c *config) { c.DatabaseURL = "host=db dbname=x" }, "", nil},
 		{
 			"everything wrong", func(c *config) { *c = config{DatabaseURL: "mysql://x", Output: "xml", LogLevel: "loud"} }, "",
-			[]string{"--database-url", "--data-dir", "--output", "--log-level"},
+			[]string{"--database-url", "--data-dir", "--output", "--log-level", "--clock-skew"},
 		},
 		{"two places", func(c *config) { c.DatabaseURL = "postgres://x" }, "data-dir database-url", []string{"two places"}},
 		{"a password that can't be read", func(c *config) { c.DatabaseURL = "postgres://u:se%cret@h/d" }, "", []string{"escapes"}},
@@ -163,7 +163,7 @@ func TestConfig(t *testing.T) {
 			}
 		}
 	}
-	settled, err := config{DatabaseURL: "postgres://h/d", DataDir: "x", Output: "table", LogLevel: "info"}.settle(map[string]bool{"data-dir": true})
+	settled, err := config{DatabaseURL: "postgres://h/d", DataDir: "x", Output: "table", LogLevel: "info", ClockSkew: time.Hour}.settle(map[string]bool{"data-dir": true})
 	if err != nil || settled.DatabaseURL != "" {
 		t.Errorf("--data-dir beside DATABASE_URL: %v %+v", err, settled)
 	}
