@@ -127,6 +127,9 @@ func (c Charge) definition() string {
 	return string(b)
 }
 
+// Definition is the charge as a line of an invoice keeps it: JSON in one spelling, so that charges are the same if it is.
+func (c Charge) Definition() string { return c.definition() }
+
 // ParseCharge reads a charge as a line of an invoice keeps it.
 func ParseCharge(definition []byte) (Charge, error) {
 	p := &termsParser{line: true}

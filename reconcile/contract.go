@@ -30,8 +30,9 @@ func readCarried(ctx context.Context, tx pgx.Tx, l invoiceLine) (billing.Carried
 	return c, nil
 }
 
-// compareContract says what doesn't agree in what the line keeps of its contract. added is what its pins come to.
-func (l invoiceLine) compareContract(charge billing.Charge, added billing.Inputs) (problems []string) {
+// compareContract says what doesn't agree in what the line keeps of its contract. was is
+// what it found of its cycle, added what its pins come to.
+func (l invoiceLine) compareContract(charge billing.Charge, was wanted, added billing.Inputs) (problems []string) {
 	switch {
 	case l.contract == nil && charge.OverContract():
 		return []string{"it says nothing of the contract that its charge has an allowance over"}
@@ -41,7 +42,7 @@ func (l invoiceLine) compareContract(charge billing.Charge, added billing.Inputs
 	if !l.contract.Carried.Equal(l.carried) {
 		problems = append(problems, fmt.Sprintf("it found %s of its contract, but the lines of the cycles before say %s", l.contract.Carried, l.carried))
 	}
-	if adds := billing.AddedToContract(charge, l.currency, l.before, added, l.contract.SpentBefore); !l.contract.Added.Equal(adds) {
+	if adds := billing.AddedToContract(charge, l.currency, was.before, added, was.spentBefore); !l.contract.Added.Equal(adds) {
 		problems = append(problems, fmt.Sprintf("it adds %s to its contract, but %s by the events that it pins", l.contract.Added, adds))
 	}
 	return problems

@@ -15,7 +15,7 @@ func TestDetailsSayWhere(t *testing.T) {
 		},
 		"a line": {
 			"invoice_lines", "UPDATE billing.invoice_lines SET added = added + 1, amount = amount + 1 WHERE account = 'acme'",
-			`line "amount" of the cycle from 2026-01-01T00:00:00Z: sum 11, but 10 by the events that it pins, amount 11, but 10 by the events that it pins`,
+			`line 1 ("amount" of the cycle from 2026-01-01T00:00:00Z): sum 11, but 10 by the events that it pins, amount 11, but 10 by the events that it pins`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,6 +83,7 @@ const (
 	checkUnbilled    = "unbilled"     // a billable event of a closed cycle is on no live invoice
 	checkUncovered   = "uncovered"    // an event of a closed cycle that no charge of its terms selects
 	checkInvoice     = "invoice"      // an invoice, its lines and its pins don't agree
+	checkAdjustments = "adjustments"  // a close passed an adjustment, or terms of closed cycles, that it had to bring
 	checkRollForward = "roll-forward" // opening unbilled + booked - billed isn't closing unbilled
 	checkPayments    = "payments"     // what is paid of an invoice isn't what can be paid, or what it shows
 	checkCreditNotes = "credit-notes" // credit notes take back what an invoice doesn't bill
@@ -220,7 +221,7 @@ func (u *run) compare(ctx context.Context) error {
 	return pg.InSnapshot(ctx, u.pool, func(tx pgx.Tx) error {
 		kept := u.found
 		u.result.Checks, u.balances, u.excused = u.result.Checks[:1], nil, nil // of an earlier try
-		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkSettlements, u.checkNumbers, u.checkParked, u.checkSequences, u.checkConflicts, u.checkContent, u.checkTypes} {
+		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkAdjustments, u.checkSettlements, u.checkNumbers, u.checkParked, u.checkSequences, u.checkConflicts, u.checkContent, u.checkTypes} {
 			if err := check(ctx, tx); err != nil {
 				u.found = kept
 				return err

@@ -1,0 +1,396 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"deltaledger/billing"
+	"deltaledger/ledger"
+)
+
+// What a line says of the lines before it isn't taken from the line: it is found again from those lines, as they stood when
+// its invoice was written. For a cycle whose charges were changed since it was billed, it is found from the pins.
+
+// writtenLine is a line that an account has of a cycle.
+type writtenLine struct {
+	invoice    uuid.UUID
+	position   int64 // of the invoice
+	charge     string
+	terms      int64
+	definition []byte
+	rerates    bool
+	adjusts    bool
+	own        bool // its invoice is of the cycle itself
+	pinned     int64
+	added      billing.Inputs
+	before     billing.Inputs
+	billed     decimal.Decimal
+	amount     decimal.Decimal
+	contract   *billing.ContractUse
+	outcome    string // of the void of its invoice; empty: the invoice counts
+	voided     int64  // position of that void
+}
+
+// linesOf is what lines agree in that are held against one another.
+type linesOf struct {
+	origin           time.Time
+	currency, stream string
+}
+
+func (l invoiceLine) key() linesOf { return linesOf{l.origin, l.currency, l.stream} }
+
+// history is what the tables have of one account, for its lines to be held against.
+type history struct {
+	lines       map[linesOf][]writtenLine // by position of the invoice
+	adjustments map[uuid.UUID]adjustment
+	reratings   []rerating
+	charges     func(account string, version int64) ([]billing.Charge, bool)
+}
+
+const sqlLinesOfCycles = `
+SELECT l.origin_start, i.currency, COALESCE(i.stream, ''), l.invoice_id, i.position, l.charge, l.terms, l.definition, l.rerating IS NOT NULL, l.adjustment IS NOT NULL,
+       i.cycle_start = l.origin_start, l.pinned, l.added, l.events, l.first, COALESCE(l.days, 0), COALESCE(l.period_days, 0),
+       l.before, l.before_counted, l.before_first, l.billed, l.amount, l.contract, COALESCE(v.outcome, ''), COALESCE(v.position, 0)
+FROM billing.invoice_lines l
+JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
+LEFT JOIN billing.voids v ON v.account = l.account AND v.invoice_id = l.invoice_id
+WHERE l.account = $1 AND l.origin_start = ANY($2)
+ORDER BY i.position, l.line`
+
+// readHistory reads what the lines, all of one account, are held against.
+func readHistory(ctx context.Context, tx pgx.Tx, lines []invoiceLine) (*history, error) {
+	h := &history{lines: map[linesOf][]writtenLine{}, adjustments: map[uuid.UUID]adjustment{}}
+	var origins []time.Time
+	var adjustments []uuid.UUID
+	for _, l := range lines {
+		if l.adjustment != nil {
+			adjustments = append(adjustments, *l.adjustment)
+		}
+		if l.leans() && !slices.ContainsFunc(origins, l.origin.Equal) {
+			origins = append(origins, l.origin)
+		}
+	}
+	account := lines[0].account
+	if err := h.readAdjustments(ctx, tx, account, adjustments); err != nil || len(origins) == 0 {
+		return h, err
+	}
+	if err := h.readReratings(ctx, tx, account); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, sqlLinesOfCycles, account, origins)
+	if err != nil {
+		return nil, fmt.Errorf("read the lines of earlier invoices: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k linesOf
+		var e writtenLine
+		if err := rows.Scan(&k.origin, &k.currency, &k.stream, &e.invoice, &e.position, &e.charge, &e.terms, &e.definition, &e.rerates, &e.adjusts,
+			&e.own, &e.pinned, &e.added.Sum, &e.added.Count, &e.added.First, &e.added.Days, &e.added.PeriodDays,
+			&e.before.Sum, &e.before.Count, &e.before.First, &e.billed, &e.amount, &e.contract, &e.outcome, &e.voided); err != nil {
+			return nil, fmt.Errorf("read the lines of earlier invoices: %w", err)
+		}
+		k.origin = k.origin.UTC()
+		h.lines[k] = append(h.lines[k], e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the lines of earlier invoices: %w", err)
+	}
+	return h, nil
+}
+
+// leans reports whether the line can have anything to do with earlier ones. One that a close wrote for its own cycle can't,
+// and if it says nothing of earlier ones that is right.
+func (l invoiceLine) leans() bool {
+	silent := l.earlier.IsZero() && l.before.Sum.IsZero() && l.before.Count == 0 && len(l.before.First) == 0
+	if l.contract != nil {
+		silent = silent && l.contract.Before == nil && l.contract.SpentBefore.IsZero()
+	}
+	return l.charge != "" && (!silent || l.late || l.rebills != nil || l.rerating != nil || l.adjustment != nil || len(l.termsBefore) > 0)
+}
+
+// before are the lines before l that its invoice was held against, as they stood then.
+func (h *history) before(l invoiceLine) []writtenLine {
+	var found []writtenLine
+	for _, e := range h.lines[l.key()] {
+		if e.position >= l.position || l.rebills != nil && e.invoice == *l.rebills {
+			continue
+		}
+		if e.voided > l.position {
+			e.outcome = ""
+		}
+		found = append(found, e)
+	}
+	return found
+}
+
+// wanted is what a line has to say of the lines before it.
+type wanted struct {
+	lines       []writtenLine
+	before      billing.Inputs
+	billed      decimal.Decimal
+	spentBefore decimal.Decimal
+}
+
+// readBefore finds what the lines of the invoice have to say of earlier ones.
+func (v *recomputed) readBefore(ctx context.Context, tx pgx.Tx, u *run, sums string) error {
+	pins, err := v.readEarlierPins(ctx, tx, u, sums)
+	if err != nil {
+		return err
+	}
+	for i, l := range v.lines {
+		if v.broken[i] != nil || !l.leans() {
+			continue
+		}
+		w := wanted{lines: v.of.before(l)}
+		c := v.charges[i]
+		if l.adjustment == nil {
+			if w.billed, err = billedBy(w.lines, l); err != nil {
+				return err
+			}
+		}
+		live := counting(w.lines)
+		if c.Model != billing.ModelFlat && c.Model != billing.ModelAdjustment {
+			if v.of.rerated(l) {
+				w.before = v.pinnedBy(c, l, live, pins)
+			} else {
+				w.before = addedBy(live, l.charge)
+			}
+			w.before = c.Add(w.before, billing.Inputs{})
+			if v.of.rerated(l) || min(c.FreeEvents, w.before.Count) > int64(len(w.before.First)) {
+				if w.before.First, err = v.selection.FirstPinnedTx(ctx, tx, c, l.account, l.origin, invoicesOf(live)...); err != nil {
+					return err
+				}
+			}
+		}
+		for _, e := range live {
+			if l.contract != nil && e.contract != nil && e.charge == l.charge && e.contract.Name == l.contract.Name {
+				w.before.Carried, w.spentBefore = &e.contract.Carried, w.spentBefore.Add(e.contract.Added.Spent)
+			}
+		}
+		v.wanted[i] = w
+	}
+	return nil
+}
+
+// counting are the lines whose invoices counted, but those of adjustments.
+func counting(lines []writtenLine) []writtenLine {
+	return slices.DeleteFunc(slices.Clone(lines), func(e writtenLine) bool { return e.outcome != "" || e.adjusts })
+}
+
+func invoicesOf(lines []writtenLine) []uuid.UUID {
+	ids := []uuid.UUID{}
+	for _, e := range lines {
+		if !slices.Contains(ids, e.invoice) {
+			ids = append(ids, e.invoice)
+		}
+	}
+	return ids
+}
+
+// addedBy is what lines of a charge hold together.
+func addedBy(live []writtenLine, charge string) (in billing.Inputs) {
+	for _, e := range live {
+		if e.charge == charge {
+			in.Sum, in.Count = in.Sum.Add(e.added.Sum), in.Count+e.added.Count
+			in.First = append(in.First, e.added.First...)
+		}
+	}
+	return in
+}
+
+// billedBy is what the charge of l billed of its cycle before. What a written-off invoice brought of other charges of the
+// cycle is given up with it; what it billed of its own events stays with these.
+func billedBy(lines []writtenLine, l invoiceLine) (decimal.Decimal, error) {
+	sum := decimal.Zero
+	for _, e := range lines {
+		switch {
+		case e.charge != l.charge || e.adjusts:
+		case e.outcome == "", e.outcome == string(billing.WriteOff) && e.rerates && e.pinned == 0:
+			sum = sum.Add(e.amount)
+		case e.outcome == string(billing.WriteOff) && e.rerates:
+			c, err := billing.ParseCharge(e.definition)
+			if err != nil {
+				return sum, err
+			}
+			before := e.before
+			before.Days, before.PeriodDays = e.added.Days, e.added.PeriodDays
+			sum = sum.Add(c.Round(c.Price(before), l.currency)).Sub(e.billed)
+		}
+	}
+	return sum, nil
+}
+
+// The pins of some cycles on invoices of an account.
+const fromPinnedOfCycles = `
+FROM unnest($1::uuid[]) AS i (id)
+JOIN billing.pins p ON p.account = $2::text AND p.invoice_id = i.id AND p.origin_start = ANY($3::timestamptz[])` + ledger.EventAtP + `
+GROUP BY 1, 2, 3, 4`
+
+// readEarlierPins adds up, for the lines of cycles whose charges were changed, what earlier invoices pin of those.
+func (v *recomputed) readEarlierPins(ctx context.Context, tx pgx.Tx, u *run, sums string) (map[uuid.UUID][]pinnedSum, error) {
+	var invoices []uuid.UUID
+	var origins []time.Time
+	for _, l := range v.lines {
+		if l.leans() && v.of.rerated(l) {
+			invoices, origins = append(invoices, invoicesOf(counting(v.of.before(l)))...), append(origins, l.origin)
+		}
+	}
+	pins := map[uuid.UUID][]pinnedSum{}
+	if len(invoices) == 0 {
+		return pins, nil
+	}
+	slices.SortFunc(invoices, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+	args := []any{slices.Compact(invoices), v.lines[0].account, origins}
+	mask := v.selection.Mask(func(value any) string { return numbered(&args, value) })
+	sql := strings.Replace(selectPinned, "''::text", mask, 1) + sums + fromPinnedOfCycles
+	return pins, u.readPinned(ctx, tx, pins, len(v.measures), sql, args...)
+}
+
+// pinnedBy is what earlier invoices pin of the cycle of l that its charge selects.
+func (v *recomputed) pinnedBy(c billing.Charge, l invoiceLine, live []writtenLine, pins map[uuid.UUID][]pinnedSum) (in billing.Inputs) {
+	m := slices.Index(v.measures, c.Sums())
+	for _, id := range invoicesOf(live) {
+		for _, p := range pins[id] {
+			if !p.origin.Equal(l.origin) || !v.selection.Selects(c, p.typ, l.currency, p.mask) {
+				continue
+			}
+			in.Count += p.events
+			if m >= 0 {
+				in.Sum = in.Sum.Add(p.sums[m])
+			}
+		}
+	}
+	return in
+}
+
+// problems says what of line i doesn't agree with the terms, with earlier lines, and with what it brings.
+func (v *recomputed) problems(i int) []string {
+	l, w := v.lines[i], v.wanted[i]
+	problems := slices.Concat(v.of.termsProblems(l, v.charges[i]), v.of.reratingProblems(l), v.of.adjustmentProblems(l))
+	for _, c := range []comparison{
+		{"billed before", l.earlier, w.billed, l.earlier.Equal(w.billed)},
+		{"sum before", l.before.Sum, w.before.Sum, l.before.Sum.Equal(w.before.Sum)},
+		{"events before", count(l.before.Count), count(w.before.Count), l.before.Count == w.before.Count},
+		{"first events before", firsts(l.before.First), firsts(w.before.First), firsts(l.before.First).String() == firsts(w.before.First).String()},
+		{"carried into the cycle before", carried{l.before.Carried}, carried{w.before.Carried}, carried{l.before.Carried}.String() == carried{w.before.Carried}.String()},
+		{"spent before", l.spentBefore(), w.spentBefore, l.spentBefore().Equal(w.spentBefore)},
+	} {
+		if !c.same {
+			problems = append(problems, fmt.Sprintf("%s %s, but %s by the lines of invoices before it", c.what, c.stands, c.wanted))
+		}
+	}
+	if l.leans() {
+		problems = append(problems, l.firstProblems(w)...)
+	}
+	return problems
+}
+
+func (l invoiceLine) spentBefore() decimal.Decimal {
+	if l.contract == nil {
+		return decimal.Zero
+	}
+	return l.contract.SpentBefore
+}
+
+// carried is what was carried into a cycle as a finding names it.
+type carried struct{ *billing.Carried }
+
+func (c carried) String() string {
+	if c.Carried == nil {
+		return "nothing"
+	}
+	return c.Carried.String()
+}
+
+// firstProblems holds which invoice billed the cycle first, and by which versions it was billed, against earlier lines.
+func (l invoiceLine) firstProblems(w wanted) (problems []string) {
+	if l.late == l.origin.Equal(l.cycle) {
+		problems = append(problems, fmt.Sprintf("late is %t, but its invoice is of the cycle from %s", l.late, l.cycle.Format(time.RFC3339)))
+	}
+	if l.late && len(w.lines) > 0 {
+		first := w.lines[0]
+		for _, own := range []bool{false, true} { // that of the cycle itself may have been billed again after others
+			if i := slices.IndexFunc(w.lines, func(e writtenLine) bool { return e.outcome == "" && (e.own || !own) }); i >= 0 {
+				first = w.lines[i]
+			}
+		}
+		if l.first == nil || *l.first != first.invoice {
+			problems = append(problems, fmt.Sprintf("it names %s as the invoice that billed its cycle first, but that is %s", named(l.first), first.invoice))
+		}
+	} else if l.first != nil {
+		problems = append(problems, fmt.Sprintf("it names %s as the invoice that billed its cycle first, but none did", l.first))
+	}
+	live := counting(w.lines)
+	if l.rerating == nil || len(live) == 0 {
+		return problems
+	}
+	same := slices.DeleteFunc(slices.Clone(live), func(e writtenLine) bool { return e.charge != l.charge })
+	if len(same) == 0 {
+		same = live
+	}
+	var versions []int64
+	for _, e := range same {
+		versions = append(versions, e.terms)
+	}
+	slices.Sort(versions)
+	if versions = slices.Compact(versions); !slices.Equal(versions, l.termsBefore) {
+		problems = append(problems, fmt.Sprintf("terms before %v, but %v by the lines of invoices before it", l.termsBefore, versions))
+	}
+	return problems
+}
+
+func named(id *uuid.UUID) string {
+	if id == nil {
+		return "none"
+	}
+	return id.String()
+}
+
+// chargesOf reads the terms of the accounts of lines.
+func (u *run) chargesOf(ctx context.Context, tx pgx.Tx, lines []invoiceLine) (func(string, int64) ([]billing.Charge, bool), error) {
+	accounts := []string{}
+	for _, l := range lines {
+		accounts = append(accounts, l.account)
+	}
+	slices.Sort(accounts)
+	return u.billing.ChargesTx(ctx, tx, slices.Compact(accounts))
+}
+
+// termsProblems holds the charge of a line against the terms that it names. What a rerating takes back has a charge of
+// its own making, and so has an adjustment.
+func (h *history) termsProblems(l invoiceLine, c billing.Charge) []string {
+	if c.Model == billing.ModelAdjustment {
+		if l.rerating == nil && l.adjustment == nil {
+			return []string{"it is an adjustment line, and names neither an adjustment nor terms for closed cycles"}
+		}
+		return nil
+	}
+	charges, found := h.charges(l.account, l.terms)
+	i := slices.IndexFunc(charges, func(t billing.Charge) bool { return t.Name == l.charge })
+	switch {
+	case !found:
+		return []string{fmt.Sprintf("it is by version %d of the terms, which there isn't", l.terms)}
+	case i < 0:
+		return []string{fmt.Sprintf("version %d of the terms has no such charge", l.terms)}
+	case charges[i].Definition() != c.Definition():
+		return []string{fmt.Sprintf("its charge is %s, but %s by version %d of the terms", c.Definition(), charges[i].Definition(), l.terms)}
+	}
+	return nil
+}
+
+// joined is problems as one error; nil for none.
+func joined(problems []string) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(problems, ", ")) // on one line, as a finding is shown
+}
