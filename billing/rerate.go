@@ -91,7 +91,7 @@ func (p *pricer) priceOne(ctx context.Context, tx pgx.Tx, v *draft, contracts []
 	}
 	chain(v, contracts)
 	for _, l := range v.lines {
-		if id, ok := p.earlier.first[draftKey{l.origin.Start, v.currency, v.stream}]; ok && l.late {
+		if id, ok := p.earlier.first[draftKey{l.origin.Start, v.currency, v.stream}]; ok && l.late && id != v.id {
 			l.first = &id
 		}
 		l.price(v.currency)
