@@ -38,11 +38,21 @@ var targets = []target{
 	{"billing.invoices", "t.position", 4},
 	{"billing.invoice_lines", ofInvoice, 4},
 	{"billing.pins", ofInvoice, 4},
+	{"billing.reviews", ofInvoice, 1},
 	{"billing.voids", "t.position", 1},
+	{"billing.approvals", "t.position", 1},
+	{"billing.statuses", "t.position", 1},
+	{"billing.number_formats", "t.position", 1},
 	{"billing.invoice_numbers", "t.position", 1},
 	{"billing.payments", "t.position", 1},
 	{"billing.credit_notes", "t.position", 1},
 	{"billing.credit_note_lines", "(SELECT c.position FROM billing.credit_notes c WHERE c.account = t.account AND c.id = t.credit_note_id)", 1},
+	{"billing.credit_note_numbers", "t.position", 1},
+	{"billing.adjustments", "t.position", 2},
+	{"billing.adjustment_decisions", "t.position", 2},
+	{"billing.reratings", "t.position", 2},
+	{"billing.parkings", "t.position", 1},
+	{"billing.releases", "t.position", 1},
 	{"reconcile.runs", "t.position", 1},
 	{"reconcile.findings", "t.position", 1},
 	{"export.freezes", "t.position", 1},
@@ -86,6 +96,38 @@ func TestTamper(t *testing.T) {
 	group.Wait()
 	for _, kind := range sortedKeys(counted) {
 		t.Logf("%6d %s", counted[kind], kind)
+	}
+}
+
+// unchanged are the sealed tables whose rows TestTamper doesn't change, and why.
+var unchanged = map[string]string{
+	"ledger.erasure_ends": "its rows say what was erased, which the tests of erasures change",
+}
+
+// TestTamperKnowsEveryFact: whoever seals a table has TestTamper change it, and its world hold rows of it.
+func TestTamperKnowsEveryFact(t *testing.T) {
+	t.Parallel()
+	w := newSealedWorld(t)
+	sealed := []string{"ledger.events", "ledger.event_keys", "ledger.private", "ledger.columns", "ledger.erasure_ends", "ledger.seals"}
+	for _, f := range sealedFacts() {
+		sealed = append(sealed, f.Table)
+		for _, part := range f.Parts {
+			sealed = append(sealed, part.Table)
+		}
+	}
+	for _, table := range sealed {
+		i := slices.IndexFunc(targets, func(t target) bool { return t.table == table })
+		if (i < 0) != (unchanged[table] != "") {
+			t.Errorf("%s is sealed: it must be among the targets, or among unchanged, and not in both", table)
+		}
+		if i < 0 {
+			continue
+		}
+		w.inTx(func(tx pgx.Tx) {
+			if _, err := w.pickRow(rand.New(rand.NewPCG(1, 1)), tx, targets[i]); err != nil {
+				t.Errorf("%s: %v", table, err)
+			}
+		})
 	}
 }
 
@@ -335,13 +377,19 @@ func (w *sealedWorld) add(r *rand.Rand, tx pgx.Tx, t target) (harm, error) {
 		set["event_key"], set["position_key"] = fmt.Sprintf("'%032x'::uuid", r.Uint64()), "NULL::uuid"
 	case "billing.payments":
 		set["reference"] = "t.reference || 'x'"
-	case "billing.invoices", "billing.credit_notes", "reconcile.runs", "reconcile.findings":
+	case "billing.adjustment_decisions":
+		set["adjustment"] = fmt.Sprintf("'%032x'::uuid", r.Uint64())
+	case "billing.reratings":
+		set["terms"] = "t.terms + 100"
+	case "billing.parkings", "billing.releases":
+		set["run"] = "t.run + 100"
+	case "billing.invoices", "billing.credit_notes", "billing.adjustments", "reconcile.runs", "reconcile.findings":
 		set["id"] = fmt.Sprintf("'%032x'::uuid", r.Uint64())
 	case "billing.invoice_lines", "billing.credit_note_lines":
 		set["line"] = "t.line + 100"
-	case "billing.voids":
+	case "billing.voids", "billing.approvals", "billing.statuses":
 		set["account"] = "t.account || 'x'"
-	case "billing.invoice_numbers":
+	case "billing.invoice_numbers", "billing.credit_note_numbers":
 		set["number"], set["printed"] = "t.number + 100", "t.printed || 'x'"
 	case "export.freezes":
 		set["month"] = "t.month - 3000"
@@ -352,7 +400,7 @@ func (w *sealedWorld) add(r *rand.Rand, tx pgx.Tx, t target) (harm, error) {
 	switch t.table {
 	case "billing.pins":
 		set["position"], h.position = fmt.Sprint(1_000_000+r.IntN(1000)), x.position
-	case "billing.invoice_lines", "billing.credit_note_lines":
+	case "billing.invoice_lines", "billing.credit_note_lines", "billing.reviews":
 		h.position = x.position
 	default:
 		set["position"] = fmt.Sprint(to)

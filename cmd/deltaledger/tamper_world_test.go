@@ -124,6 +124,10 @@ func (w *sealedWorld) fill() {
 	w.check(err)
 	_, err = w.billing.Void(ctx, billing.VoidRequest{Invoice: page.Invoices[0].ID.String(), Outcome: billing.Rebill, Why: "wrong", By: maker})
 	w.check(err)
+	_, err = w.billing.MarkSent(ctx, billing.SentRequest{Invoice: page.Invoices[1].ID.String(), Note: "by mail", By: maker})
+	w.check(err)
+	w.seal()
+	w.decide()
 	w.record("acme", time.February, 7)
 	w.check(w.db.App.QueryRow(ctx, `INSERT INTO billing.terms (terms, recorded_by) SELECT terms, 'x' FROM billing.terms LIMIT 1 RETURNING n`).Scan(new(int64)))
 	_, err = w.reconciler.Run(ctx, reconcile.Request{Heal: true, By: maker})
@@ -134,6 +138,51 @@ func (w *sealedWorld) fill() {
 	w.record("acme", time.March, 3)
 	_, err = w.ledger.Erase(ctx, ledger.EraseRequest{Source: "shop", Event: "bolt-1-0", Why: "asked", By: maker})
 	w.check(err)
+	w.seal()
+}
+
+// decide has people decide: on numbers, adjustments, terms of closed cycles, an account that is parked, and invoices that wait.
+func (w *sealedWorld) decide() {
+	w.Helper()
+	ctx := w.Context()
+	w.check(w.billing.SetNumberFormat(ctx, billing.InvoiceDocument, "R-{year}-{number:04}", maker))
+	_, err := w.billing.AdjustClosed(ctx, []byte(`{"account":"acme","effective_from":"2026-01-01","approve_above":"50","charges":[{"name":"fee","measure":"amount","model":"percentage","rate":"2"},{"name":"goods","measure":"amount","model":"sum"}]}`), "agreed late", maker)
+	w.check(err)
+	for i, outcome := range []string{"", billing.Approved, billing.Rejected} {
+		r := billing.AdjustRequest{Account: "acme", Amount: fmt.Sprint(40 * (i + 1)), Currency: "EUR", Reason: "agreed", Reference: fmt.Sprint("deal-", i), By: maker}
+		a, err := w.billing.Adjust(ctx, r)
+		w.check(err)
+		if outcome != "" {
+			_, err = w.billing.Decide(ctx, billing.DecideRequest{Adjustment: a.ID.String(), Outcome: outcome, Why: "looked at", By: "ann.lee"})
+			w.check(err)
+		}
+	}
+	w.seal()
+	big, err := ledger.ParseAmount("99999999999999999999999999999999999999")
+	w.check(err)
+	for i := range 2 { // more than a bill can say
+		e := ledger.Event{ID: fmt.Sprint("huge-", i), Source: "shop", Stream: "huge", Seqn: int64(i), HasSeqn: true, Type: "line.sold", Account: "huge", OccurredAt: time.Date(2026, 2, 1, 0, 0, i, 0, time.UTC), Currency: "EUR", Amount: big}
+		out, err := w.ledger.Append(ctx, []ledger.Event{e})
+		w.check(err)
+		if out[0].Status != ledger.Recorded {
+			w.Fatalf("%+v", out[0])
+		}
+	}
+	through, err := billing.ParseDate("2026-02-28")
+	w.check(err)
+	closed, err := w.billing.Close(ctx, billing.CloseRequest{Through: through, Review: true, By: maker})
+	w.check(err)
+	if len(closed.Failed) != 1 || closed.Invoices == 0 {
+		w.Fatalf("closed: %+v", closed)
+	}
+	_, err = w.billing.Release(ctx, billing.ReleaseRequest{Account: "huge", Why: "to be corrected", By: maker})
+	w.check(err)
+	waiting, err := w.billing.List(ctx, billing.InvoiceQuery{Status: billing.Ready})
+	w.check(err)
+	for _, v := range waiting.Invoices {
+		_, err = w.billing.Approve(ctx, billing.ApproveRequest{Invoices: []string{v.ID.String()}, By: "ann.lee"})
+		w.check(err)
+	}
 	w.seal()
 }
 
