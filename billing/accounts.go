@@ -147,14 +147,14 @@ WITH adjusted AS MATERIALIZED (
     WHERE r.account > $1 AND ($2 = '' OR r.account = $2)
       AND NOT EXISTS (SELECT FROM billing.rerated d WHERE d.account = r.account AND d.terms = r.terms)
 )
-SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at, k.carries, a.account IN (SELECT d.account FROM adjusted d)
+SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at, k.carries OR COALESCE(c.carried > 0, false), a.account IN (SELECT d.account FROM adjusted d)
 FROM billing.accounts a
 CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM billing.carried w WHERE w.account = a.account AND w.settled IS NULL) AS carries
     OFFSET 0
 ) k
 LEFT JOIN LATERAL (
-    SELECT k.through_at, k.watermark, r.taken_at
+    SELECT k.through_at, k.watermark, k.carried, r.taken_at
     FROM billing.closes k
     JOIN billing.close_runs r ON r.n = k.run
     WHERE k.account = a.account
@@ -162,7 +162,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) c ON true
 WHERE a.account > $1 AND ($2 = '' OR a.account = $2)
-  AND (a.pending_from IS NOT NULL OR k.carries OR c.through_at IS NULL OR a.pending_through >= c.through_at OR a.account IN (SELECT d.account FROM adjusted d)
+  AND (a.pending_from IS NOT NULL OR k.carries OR c.carried > 0 OR c.through_at IS NULL OR a.pending_through >= c.through_at OR a.account IN (SELECT d.account FROM adjusted d)
        OR EXISTS (SELECT FROM billing.terms t
                   WHERE t.account IS NULL AND jsonb_path_exists(t.terms, '$.charges[*] ? (@.model == "flat" || exists (@.minimum))'))
        OR EXISTS (SELECT FROM billing.terms t

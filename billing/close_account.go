@@ -56,6 +56,9 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 		if run.watermark.Position < v.closed.watermark {
 			return fmt.Errorf("another run has closed it at the later watermark %d: close again: %w", v.closed.watermark, ledger.ErrConflict)
 		}
+		if err := v.checkCarried(); err != nil {
+			return err
+		}
 		if err := v.prepare(ctx, tx, run.watermark.Position); err != nil {
 			return err
 		}
@@ -310,9 +313,10 @@ func queuePins(out *writes, w *window, found []bunch, sql string) {
 	}, w.sql(sql), args)
 }
 
+// What waits changes by closes alone: so the next one, and reconciliations, can count it again.
 const sqlInsertClose = `
-INSERT INTO billing.closes (account, through_at, watermark, run)
-VALUES ($1, $2, $3, $4)`
+INSERT INTO billing.closes (account, through_at, watermark, run, carried)
+VALUES ($1, $2, $3, $4, (SELECT count(*) FROM billing.carried w WHERE w.account = $1 AND w.settled IS NULL))`
 
 // Nothing of the account waits any more, unless something came in above the watermark: then its
 // earliest occurred_at isn't known, and the old one stays as a lower bound.

@@ -203,6 +203,8 @@ type state struct {
 	own      bool  // it has terms of its own
 	terms    int64 // the newest version of anybody's terms
 	carries  bool  // events of it wait for their orders to be final
+	waits    int64 // how many of them
+	waited   int64 // how many there were after its newest row of billing.closes
 	ended    bool  // a run for all accounts has ended that runs doesn't know as ended
 	rerated  bool  // it has rows of billing.reratings
 	adjusted bool  // it has adjustments that are ready to be billed
@@ -212,7 +214,7 @@ const sqlState = `
 SELECT a.pending_from, a.account IS NOT NULL, c.through_at, c.watermark, c.taken_at,
        EXISTS (SELECT FROM billing.terms t WHERE t.account = $1),
        (SELECT COALESCE(max(t.n), 0) FROM billing.terms t),
-       EXISTS (SELECT FROM billing.carried k WHERE k.account = $1 AND k.settled IS NULL),
+       (SELECT count(*) FROM billing.carried k WHERE k.account = $1 AND k.settled IS NULL), COALESCE(c.carried, 0),
        EXISTS (
            SELECT FROM billing.close_run_ends e
            JOIN billing.close_runs r ON r.n = e.run
@@ -222,7 +224,7 @@ SELECT a.pending_from, a.account IS NOT NULL, c.through_at, c.watermark, c.taken
 FROM (VALUES ($1::text COLLATE "C")) AS wanted (account)
 LEFT JOIN billing.accounts a ON a.account = wanted.account
 LEFT JOIN LATERAL (
-    SELECT k.through_at, k.watermark, r.taken_at
+    SELECT k.through_at, k.watermark, k.carried, r.taken_at
     FROM billing.closes k
     JOIN billing.close_runs r ON r.n = k.run
     WHERE k.account = wanted.account
@@ -238,10 +240,10 @@ func scanState(row pgx.Row) (state, error) {
 	var s state
 	var from, end, taken *time.Time
 	var w *int64
-	if err := row.Scan(&from, &s.known, &end, &w, &taken, &s.own, &s.terms, &s.carries, &s.ended, &s.rerated, &s.adjusted); err != nil {
+	if err := row.Scan(&from, &s.known, &end, &w, &taken, &s.own, &s.terms, &s.waits, &s.waited, &s.ended, &s.rerated, &s.adjusted); err != nil {
 		return state{}, fmt.Errorf("read the state of the account: %w", err)
 	}
-	s.from, s.explicit = utc(from), passageOf(end, w, taken)
+	s.from, s.explicit, s.carries = utc(from), passageOf(end, w, taken), s.waits > 0
 	return s, nil
 }
 

@@ -116,8 +116,10 @@ CREATE TABLE billing.closes (
     through_at timestamptz NOT NULL, -- every cycle that ends by then is closed
     watermark  bigint      NOT NULL,
     run        bigint      NOT NULL,
+    carried    bigint      NOT NULL, -- events that wait for their orders after it, in billing.carried
     closed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT closes_pkey PRIMARY KEY (account, through_at),
+    CONSTRAINT closes_carried CHECK (carried >= 0),
     CONSTRAINT closes_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
 );
 SELECT ledger.protect('billing.closes');

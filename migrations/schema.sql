@@ -95,6 +95,7 @@ TABLE billing.closes
     through_at timestamp with time zone NOT NULL
     watermark bigint NOT NULL
     run bigint NOT NULL
+    carried bigint NOT NULL
     closed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
 TABLE billing.contract_uses
     account text COLLATE "C" NOT NULL
@@ -670,6 +671,7 @@ CONSTRAINT close_failures_run ON billing.close_failures: FOREIGN KEY (run) REFER
 CONSTRAINT close_run_ends_pkey ON billing.close_run_ends: PRIMARY KEY (run);
 CONSTRAINT close_run_ends_run ON billing.close_run_ends: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT close_runs_pkey ON billing.close_runs: PRIMARY KEY (n);
+CONSTRAINT closes_carried ON billing.closes: CHECK ((carried >= 0));
 CONSTRAINT closes_pkey ON billing.closes: PRIMARY KEY (account, through_at);
 CONSTRAINT closes_run ON billing.closes: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT contract_uses_n ON billing.contract_uses: CHECK ((n > 0));

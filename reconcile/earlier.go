@@ -14,6 +14,7 @@ import (
 
 	"deltaledger/billing"
 	"deltaledger/ledger"
+	"deltaledger/ledger/pg"
 )
 
 // What a line says of the lines before it isn't taken from the line: it is found again from those lines, as they stood when
@@ -52,7 +53,46 @@ type history struct {
 	lines       map[linesOf][]writtenLine // by position of the invoice
 	adjustments map[uuid.UUID]adjustment
 	reratings   []rerating
+	rebills     []rebill
 	charges     func(account string, version int64) ([]billing.Charge, bool)
+}
+
+// rebill is an invoice that takes the place of another one. It pins what that pinned, also what none of its lines bills.
+type rebill struct {
+	id               uuid.UUID
+	position, voided int64 // voided: 0, it counts
+	currency, stream string
+}
+
+const sqlRebills = `
+SELECT i.id, i.position, COALESCE(v.position, 0), i.currency, COALESCE(i.stream, '')
+FROM billing.invoices i
+LEFT JOIN billing.voids v ON v.account = i.account AND v.invoice_id = i.id
+WHERE i.account = $1 AND i.rebills IS NOT NULL`
+
+// readRebills reads those of an account of which cycles have other charges than they were billed by.
+func (h *history) readRebills(ctx context.Context, tx pgx.Tx, account string) error {
+	if len(h.reratings) == 0 {
+		return nil
+	}
+	var r rebill
+	err := pg.ForEach(ctx, tx, []any{&r.id, &r.position, &r.voided, &r.currency, &r.stream}, func() error {
+		h.rebills = append(h.rebills, r)
+		return nil
+	}, sqlRebills, account)
+	return wrap(err, "read what was billed again")
+}
+
+// pinning are the invoices that could pin anything of the cycle of l before it: those of live lines, and rebills.
+func (h *history) pinning(l invoiceLine, live []writtenLine) []uuid.UUID {
+	ids := invoicesOf(live)
+	for _, r := range h.rebills {
+		counts := r.position < l.position && (r.voided == 0 || r.voided > l.position) && (l.rebills == nil || r.id != *l.rebills)
+		if counts && r.currency == l.currency && r.stream == l.stream && !slices.Contains(ids, r.id) {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
 }
 
 const sqlLinesOfCycles = `
@@ -82,7 +122,7 @@ func readHistory(ctx context.Context, tx pgx.Tx, lines []invoiceLine) (*history,
 	if err := h.readAdjustments(ctx, tx, account, adjustments); err != nil || len(origins) == 0 {
 		return h, err
 	}
-	if err := h.readReratings(ctx, tx, account); err != nil {
+	if err := errors.Join(h.readReratings(ctx, tx, account), h.readRebills(ctx, tx, account)); err != nil {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, sqlLinesOfCycles, account, origins)
@@ -166,7 +206,7 @@ func (v *recomputed) readBefore(ctx context.Context, tx pgx.Tx, u *run, sums str
 			}
 			w.before = c.Add(w.before, billing.Inputs{})
 			if v.of.rerated(l) || min(c.FreeEvents, w.before.Count) > int64(len(w.before.First)) {
-				if w.before.First, err = v.selection.FirstPinnedTx(ctx, tx, c, l.account, l.origin, invoicesOf(live)...); err != nil {
+				if w.before.First, err = v.selection.FirstPinnedTx(ctx, tx, c, l.account, l.origin, v.of.pinning(l, live)...); err != nil {
 					return err
 				}
 			}
@@ -241,7 +281,7 @@ func (v *recomputed) readEarlierPins(ctx context.Context, tx pgx.Tx, u *run, sum
 	var origins []time.Time
 	for _, l := range v.lines {
 		if l.leans() && v.of.rerated(l) {
-			invoices, origins = append(invoices, invoicesOf(counting(v.of.before(l)))...), append(origins, l.origin)
+			invoices, origins = append(invoices, v.of.pinning(l, counting(v.of.before(l)))...), append(origins, l.origin)
 		}
 	}
 	pins := map[uuid.UUID][]pinnedSum{}
@@ -258,7 +298,7 @@ func (v *recomputed) readEarlierPins(ctx context.Context, tx pgx.Tx, u *run, sum
 // pinnedBy is what earlier invoices pin of the cycle of l that its charge selects.
 func (v *recomputed) pinnedBy(c billing.Charge, l invoiceLine, live []writtenLine, pins map[uuid.UUID][]pinnedSum) (in billing.Inputs) {
 	m := slices.Index(v.measures, c.Sums())
-	for _, id := range invoicesOf(live) {
+	for _, id := range v.of.pinning(l, live) {
 		for _, p := range pins[id] {
 			if !p.origin.Equal(l.origin) || !v.selection.Selects(c, p.typ, l.currency, p.mask) {
 				continue

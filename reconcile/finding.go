@@ -131,6 +131,17 @@ LEFT JOIN LATERAL (SELECT max(s.seen_at) AS seen_at FROM reconcile.sightings s W
 LEFT JOIN LATERAL (SELECT r.outcome, r.resolved_at FROM reconcile.resolutions r WHERE r.finding = f.id ORDER BY r.n DESC LIMIT 1) r ON true
 WHERE f.fingerprint = $1 AND (r.outcome IS DISTINCT FROM 'accepted' OR r.resolved_at < COALESCE(s.seen_at, f.found_at))`
 
+// What the run itself put right, with what it did.
+const sqlMend = `
+WITH seen AS (
+    INSERT INTO reconcile.sightings (finding, run, detail, seen_at)
+    SELECT f.id, $2, $3, $5 FROM reconcile.findings f WHERE f.fingerprint = $1
+)
+INSERT INTO reconcile.resolutions (finding, outcome, why, resolved_by, resolved_at)
+SELECT f.id, 'corrected', $3, $4, greatest($5, f.found_at, (SELECT max(s.seen_at) FROM reconcile.sightings s WHERE s.finding = f.id))
+FROM reconcile.findings f
+WHERE f.fingerprint = $1`
+
 const sqlInsertBalance = `
 INSERT INTO reconcile.balances (account, currency, watermark, closed_through, unbilled, oldest, run)
 SELECT b.account, b.currency, $1, b.closed_through, b.unbilled, b.oldest, $2
@@ -153,7 +164,7 @@ func (u *run) keep(ctx context.Context) error {
 		if newest, err := lastRun(ctx, tx); err != nil || newest.Position != u.since.Position {
 			return errors.Join(err, overtaken(newest, u.since))
 		}
-		positions, at, err := ledger.DrawTx(ctx, tx, 1+len(u.found)+len(u.excused))
+		positions, at, err := ledger.DrawTx(ctx, tx, 1+len(u.found)+len(u.excused)+len(u.mended))
 		if err != nil {
 			return err
 		}
@@ -202,6 +213,15 @@ func (u *run) keepFindings(ctx context.Context, tx pgx.Tx, positions []int64, at
 		}
 		if _, err := tx.Exec(ctx, sqlExcuse, f.Fingerprint, u.request.By, at); err != nil {
 			return fmt.Errorf("accept a finding: %w", err)
+		}
+	}
+	for i, f := range u.mended {
+		again[f.Fingerprint] = true
+		if _, err := tx.Exec(ctx, sqlInsertFinding, f.ID, f.Fingerprint, f.Check, f.Account, f.Currency, f.Subject, f.Detail, f.Run, positions[len(u.found)+len(u.excused)+i], at); err != nil {
+			return fmt.Errorf("keep a finding: %w", err)
+		}
+		if _, err := tx.Exec(ctx, sqlMend, f.Fingerprint, u.id, f.Detail, u.request.By, at); err != nil {
+			return fmt.Errorf("resolve a finding: %w", err)
 		}
 	}
 	for _, f := range u.open {

@@ -2,8 +2,10 @@ package reconcile_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"deltaledger/billing"
 	"deltaledger/ledger"
 )
 
@@ -78,18 +80,78 @@ func (k *books) lateOf(by string) []string {
 	return []string{"late", "late"}
 }
 
-// What waits must be there when its order is final: books that don't hold it don't roll forward.
-func TestWaitingEventThatIsForgotten(t *testing.T) {
+// What waits for its order and was changed behind the program is made again from the events, before it is missing on a bill.
+func TestWhatWaitsIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		sql  string
+		says []string
+	}{
+		"nothing is changed":     {"SELECT 1", nil},
+		"all of it is gone":      {"DELETE FROM billing.carried", []string{"left 3 events waiting", "had 0", "made again from the events: positions 1, 2, 4"}},
+		"a row is gone":          {"DELETE FROM billing.carried WHERE position = 2", []string{"had 2", "made again from the events: positions 2"}},
+		"a row is settled":       {"UPDATE billing.carried SET settled = 1 WHERE position = 2", []string{"made again from the events: positions 2"}},
+		"a row is of no event":   {"UPDATE billing.carried SET position = 777 WHERE position = 2", []string{"taken away, because they aren't what the events say: positions 777", "made again from the events: positions 2"}},
+		"a row is of an order":   {"UPDATE billing.carried SET stream = 'o2' WHERE position = 2", []string{"positions 2"}},
+		"a row has another time": {"UPDATE billing.carried SET occurred_at = occurred_at + interval '1 day' WHERE position = 2", []string{"positions 2"}},
+		"a row is of what is billed": {
+			"INSERT INTO billing.carried (account, position, recorded_at, occurred_at, source, stream, since) SELECT account, position, recorded_at, occurred_at, source, stream, '0001-01-01Z' FROM ledger.events WHERE position = 3",
+			[]string{"taken away, because they aren't what the events say: positions 3"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := open(t)
+			k.terms(byOrder)
+			k.record(ofOrder("acme", "o1", 1, 1, "sold", "10"), ofOrder("acme", "o1", 1, 2, "sold", "-10"),
+				ofOrder("acme", "o2", 1, 1, "completed", "4"), ofOrder("acme", "o3", 1, 1, "sold", "3"))
+			k.close("2026-01-31")
+			k.want(k.run(true), 0, 0)
+			k.tamper(c.sql)
+			k.record(ofOrder("acme", "o9", 3, 1, "sold", "1")) // makes the run look at the account
+			k.want(k.run(true), 0, 0)
+			var outcome, why string
+			err := k.db.App.QueryRow(t.Context(), `SELECT COALESCE(max(r.outcome), ''), COALESCE(max(r.why), '') FROM reconcile.findings f JOIN reconcile.resolutions r ON r.finding = f.id WHERE f.check_name = 'carried'`).Scan(&outcome, &why)
+			if err != nil || (outcome == "corrected") != (c.says != nil) {
+				t.Errorf("resolved %q %q: %v", outcome, why, err)
+			}
+			for _, text := range c.says {
+				if !strings.Contains(why, text) {
+					t.Errorf("%q isn't in %q", text, why)
+				}
+			}
+			k.record(ofOrder("acme", "o1", 2, 3, "completed", "1"), ofOrder("acme", "o3", 2, 2, "completed", "0"))
+			if res := k.close("2026-02-28"); res.Pinned != 5 || res.Totals["EUR"].String() != "4.00" {
+				t.Errorf("%d events are pinned, totals %v", res.Pinned, res.Totals)
+			}
+			k.want(k.run(true), 0, 0)
+			k.want(k.run(true), 0, 0)
+		})
+	}
+}
+
+// A close that finds less waiting than the one before left parks the account, also where nothing is left at all; once it is
+// made again and released, all of it is billed.
+func TestCloseMissesWhatWaits(t *testing.T) {
 	t.Parallel()
 	k := open(t)
-	if _, err := k.b.SetTerms(t.Context(), []byte(byOrder), "test"); err != nil {
-		t.Fatal(err)
-	}
+	k.terms(byOrder)
 	k.record(ofOrder("acme", "o1", 1, 1, "sold", "10"))
 	k.close("2026-01-31")
 	k.want(k.run(true), 0, 0)
 	k.tamper("DELETE FROM billing.carried")
+	date, _ := billing.ParseDate("2026-02-28")
+	res, err := k.b.Close(t.Context(), billing.CloseRequest{Through: date, By: "test"})
+	if err != nil || len(res.Failed) != 1 || !res.Failed[0].Parked || !strings.Contains(res.Failed[0].Reason, "0 events wait for their orders in billing.carried, but the last close left 1") {
+		t.Fatalf("%+v %v", res, err)
+	}
+	k.want(k.run(true), 0, 0, "parked")
+	if _, err := k.b.Release(t.Context(), billing.ReleaseRequest{Account: "acme", Why: "made again", By: "kim"}); err != nil {
+		t.Fatal(err)
+	}
 	k.record(ofOrder("acme", "o1", 2, 2, "completed", "1"))
-	k.close("2026-02-28")
-	k.want(k.run(true), 0, 0, "roll-forward")
+	if res := k.close("2026-02-28"); res.Pinned != 2 || res.Totals["EUR"].String() != "11.00" {
+		t.Errorf("%d events are pinned, totals %v", res.Pinned, res.Totals)
+	}
+	k.want(k.run(true), 0, 0)
 }

@@ -29,3 +29,13 @@ func (u *run) checkParked(ctx context.Context, tx pgx.Tx) error {
 	u.checked(checkParked, int64(len(parked)), "parked accounts")
 	return nil
 }
+
+// parkedAccounts are looked at by every run: what parked them may be something that a run puts right.
+func (u *run) parkedAccounts(ctx context.Context) ([]string, error) {
+	parked, err := u.billing.Parked(ctx)
+	accounts := make([]string, len(parked))
+	for i, p := range parked {
+		accounts[i] = p.Account
+	}
+	return accounts, err
+}

@@ -83,6 +83,7 @@ const (
 	checkUnbilled    = "unbilled"     // a billable event of a closed cycle is on no live invoice
 	checkUncovered   = "uncovered"    // an event of a closed cycle that no charge of its terms selects
 	checkInvoice     = "invoice"      // an invoice, its lines and its pins don't agree
+	checkCarried     = "carried"      // what waits for orders isn't what the last close left
 	checkAdjustments = "adjustments"  // a close passed an adjustment, or terms of closed cycles, that it had to bring
 	checkRollForward = "roll-forward" // opening unbilled + booked - billed isn't closing unbilled
 	checkPayments    = "payments"     // what is paid of an invoice isn't what can be paid, or what it shows
@@ -110,6 +111,7 @@ type run struct {
 	result    Result
 	found     []Finding
 	excused   []Finding // in order by a declaration; kept as accepted, because the roll-forward goes on from what was found
+	mended    []Finding // put right by the run itself; kept as corrected
 	balances  []balance
 }
 
@@ -124,7 +126,7 @@ func (r *Reconciler) Run(ctx context.Context, q Request) (Result, error) {
 		name string
 		do   func(context.Context) error
 	}{
-		{"begin", u.begin}, {"late events", u.heal}, {"compare", u.compare}, {"keep the run", u.keep},
+		{"begin", u.begin}, {"what waits for orders", u.healCarried}, {"late events", u.heal}, {"compare", u.compare}, {"keep the run", u.keep},
 	} {
 		if err := step.do(ctx); err != nil {
 			return Result{}, fmt.Errorf("reconcile: %s: %w", step.name, err)
@@ -171,7 +173,7 @@ func (u *run) begin(ctx context.Context) error {
 		}
 		seen[account] = true
 	}
-	for _, list := range []func(context.Context) ([]string, error){u.billedAccounts, u.waitingAccounts} {
+	for _, list := range []func(context.Context) ([]string, error){u.billedAccounts, u.waitingAccounts, u.parkedAccounts} {
 		accounts, err := list(ctx)
 		if err != nil {
 			return err
@@ -220,7 +222,7 @@ func (u *run) billedAccounts(ctx context.Context) ([]string, error) {
 func (u *run) compare(ctx context.Context) error {
 	return pg.InSnapshot(ctx, u.pool, func(tx pgx.Tx) error {
 		kept := u.found
-		u.result.Checks, u.balances, u.excused = u.result.Checks[:1], nil, nil // of an earlier try
+		u.result.Checks, u.balances, u.excused = u.result.Checks[:2], nil, nil // of an earlier try
 		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkAdjustments, u.checkSettlements, u.checkNumbers, u.checkParked, u.checkSequences, u.checkConflicts, u.checkContent, u.checkTypes} {
 			if err := check(ctx, tx); err != nil {
 				u.found = kept
