@@ -1,6 +1,8 @@
 package billing
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,5 +104,25 @@ func TestFlatAcrossZones(t *testing.T) {
 		if sum != 22+30+31 {
 			t.Errorf("%v: %d days, %v", zones, sum, days)
 		}
+	}
+// By default terms nobody says since when an account is a customer: for a cycle that was closed before anything was known of it, it
+// is billed by the charges that select what came late, with their minimum, and no flat charge.
+func TestFlatOfCyclesBeforeAnythingWasKnown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-06-10T00:00:00Z")
+	f.terms(`{"grace":"0h","charges":[{"name":"fee","model":"flat","amount":"9","currency":"EUR"},{"name":"sales","measure":"amount","model":"sum","minimum":"5","currency":"USD"}]}`)
+	f.record(f.event("old", "2026-02-10T00:00:00Z", "1"))
+	f.close("2026-02-28")
+	f.record(f.event("new", "2026-02-10T00:00:00Z", "2"))
+	f.close("2026-03-31")
+	var got []string
+	for _, v := range f.invoices("new") {
+		for _, l := range v.Lines {
+			got = append(got, fmt.Sprintf("%s %s %s %s", l.Charge, l.OriginStart.Format("01"), v.Currency, l.Amount))
+		}
+	}
+	slices.Sort(got)
+	if text := strings.Join(got, ", "); text != "fee 03 EUR 9.00, sales 02 USD 5.00, sales 03 USD 5.00" {
+		t.Errorf("it is billed %s", text)
 	}
 }

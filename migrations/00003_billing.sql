@@ -11,9 +11,9 @@ CREATE TABLE billing.terms (
     terms          jsonb       NOT NULL,
     recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     recorded_by    text        NOT NULL,
-    CONSTRAINT terms_pkey PRIMARY KEY (n)
+    CONSTRAINT terms_pkey PRIMARY KEY (n),
+    CONSTRAINT terms_account UNIQUE (account, n)
 );
-CREATE INDEX terms_account ON billing.terms (account, n);
 SELECT ledger.protect('billing.terms');
 
 -- Derived from the events, range by range of watermarks: whom a close run has to look at.
@@ -24,7 +24,7 @@ CREATE TABLE billing.accounts (
     pending_through timestamptz NOT NULL, -- latest occurred_at of all events
     CONSTRAINT accounts_pkey PRIMARY KEY (account)
 );
-GRANT SELECT, INSERT, UPDATE, DELETE ON billing.accounts TO deltaledger_app;
+GRANT SELECT, INSERT, UPDATE ON billing.accounts TO deltaledger_app;
 
 -- How far derived tables and singleton jobs have come, as watermarks.
 CREATE TABLE billing.progress (
@@ -82,6 +82,7 @@ CREATE TABLE billing.close_run_ends (
     failed   bigint      NOT NULL,
     ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT close_run_ends_pkey PRIMARY KEY (run),
+    CONSTRAINT close_run_ends_counts CHECK (cycles >= 0 AND invoices >= 0 AND pinned >= 0 AND late >= 0 AND failed >= 0),
     CONSTRAINT close_run_ends_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
 );
 SELECT ledger.protect('billing.close_run_ends');
@@ -106,6 +107,7 @@ CREATE TABLE billing.cycles (
     run       bigint      NOT NULL,
     CONSTRAINT cycles_pkey PRIMARY KEY (account, starts_at),
     CONSTRAINT cycles_span CHECK (starts_at < ends_at),
+    CONSTRAINT cycles_versions CHECK (terms >= 0 AND base >= 0),
     CONSTRAINT cycles_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
 );
 SELECT ledger.protect('billing.cycles');
@@ -177,6 +179,11 @@ CREATE TABLE billing.invoices (
     CONSTRAINT invoices_id UNIQUE (id),
     CONSTRAINT invoices_position UNIQUE (position),
     CONSTRAINT invoices_one_per_cycle UNIQUE NULLS NOT DISTINCT (account, cycle_start, currency, stream, rebills),
+    CONSTRAINT invoices_span CHECK (cycle_start < cycle_end),
+    CONSTRAINT invoices_currency CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT invoices_counts CHECK (events >= 0 AND pinned >= events),
+    CONSTRAINT invoices_watermark CHECK (watermark >= 0 AND watermark < position),
+    CONSTRAINT invoices_written_by CHECK ((run IS NULL) = (rebills IS NOT NULL) AND rebills <> id),
     CONSTRAINT invoices_total CHECK (total > -1e38 AND total < 1e38),
     CONSTRAINT invoices_cycle FOREIGN KEY (account, cycle_start) REFERENCES billing.cycles (account, starts_at),
     CONSTRAINT invoices_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
@@ -227,8 +234,14 @@ CREATE TABLE billing.invoice_lines (
     CONSTRAINT invoice_lines_pkey PRIMARY KEY (account, invoice_id, line),
     CONSTRAINT invoice_lines_once UNIQUE NULLS NOT DISTINCT (account, invoice_id, charge, origin_start, adjustment),
     CONSTRAINT invoice_lines_adjusts CHECK ((rerating IS NULL OR adjustment IS NULL) AND (rerating IS NULL) = (terms_before IS NULL)),
+    CONSTRAINT invoice_lines_line CHECK (line > 0 AND terms >= 0),
+    CONSTRAINT invoice_lines_origin CHECK (origin_start < origin_end AND (late OR origin_invoice IS NULL) AND origin_invoice <> invoice_id),
+    CONSTRAINT invoice_lines_counts CHECK (events >= 0 AND pinned >= events AND before_counted >= 0),
+    CONSTRAINT invoice_lines_days CHECK (days > 0 AND period_days > 0),
+    CONSTRAINT invoice_lines_of_adjustment CHECK (adjustment IS NULL OR pinned = 0 AND billed = 0 AND exact = amount),
     CONSTRAINT invoice_lines_amount CHECK (amount > -1e38 AND amount < 1e38),
-    CONSTRAINT invoice_lines_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids (account, id)
+    CONSTRAINT invoice_lines_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_ids (account, id),
+    CONSTRAINT invoice_lines_origin_invoice FOREIGN KEY (account, origin_invoice) REFERENCES billing.invoice_ids (account, id)
 );
 CREATE INDEX invoice_lines_origin ON billing.invoice_lines (account, origin_start);
 CREATE INDEX invoice_lines_contract ON billing.invoice_lines (account, charge, origin_start) WHERE contract IS NOT NULL;
@@ -399,6 +412,7 @@ CREATE TABLE billing.credit_notes (
     CONSTRAINT credit_notes_cancelled_once UNIQUE (account, cancels),
     CONSTRAINT credit_notes_cancels_another CHECK (cancels <> id),
     CONSTRAINT credit_notes_cancels FOREIGN KEY (account, invoice_id, cancels) REFERENCES billing.credit_notes (account, invoice_id, id),
+    CONSTRAINT credit_notes_currency CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT credit_notes_total CHECK (total > -1e38 AND total < 1e38),
     CONSTRAINT credit_notes_invoice FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers (account, invoice_id)
 );
@@ -484,6 +498,8 @@ CREATE TABLE billing.adjustments (
     CONSTRAINT adjustments_position UNIQUE (position),
     CONSTRAINT adjustments_reference UNIQUE (account, reference),
     CONSTRAINT adjustments_maker UNIQUE (account, id, made_by),
+    CONSTRAINT adjustments_currency CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT adjustments_waits CHECK (waits = (above IS NOT NULL AND abs(amount) > above)),
     CONSTRAINT adjustments_amount CHECK (amount <> 0 AND amount > -1e38 AND amount < 1e38)
 );
 SELECT ledger.protect('billing.adjustments');
@@ -522,7 +538,7 @@ CREATE TABLE billing.reratings (
     CONSTRAINT reratings_pkey PRIMARY KEY (account, terms),
     CONSTRAINT reratings_position UNIQUE (position),
     CONSTRAINT reratings_span CHECK (from_at < through_at),
-    CONSTRAINT reratings_terms FOREIGN KEY (terms) REFERENCES billing.terms (n)
+    CONSTRAINT reratings_terms FOREIGN KEY (account, terms) REFERENCES billing.terms (account, n)
 );
 SELECT ledger.protect('billing.reratings');
 ALTER TABLE billing.invoice_lines ADD CONSTRAINT invoice_lines_rerating
@@ -573,6 +589,7 @@ CREATE TABLE billing.late_events (
     finalised_by     bigint,               -- of an event that was billed with its order: the position of what finalised that
     noted_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT late_events_pkey PRIMARY KEY (account, position),
+    CONSTRAINT late_events_span CHECK (origin_start < origin_end),
     CONSTRAINT late_events_is_late CHECK ((position > closed_watermark OR finalised_by IS NOT NULL) AND target_start >= origin_end),
     CONSTRAINT late_events_found_by CHECK (found_by IN ('reconcile', 'close'))
 );
