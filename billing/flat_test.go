@@ -105,6 +105,8 @@ func TestFlatAcrossZones(t *testing.T) {
 			t.Errorf("%v: %d days, %v", zones, sum, days)
 		}
 	}
+}
+
 // By default terms nobody says since when an account is a customer: for a cycle that was closed before anything was known of it, it
 // is billed by the charges that select what came late, with their minimum, and no flat charge.
 func TestFlatOfCyclesBeforeAnythingWasKnown(t *testing.T) {

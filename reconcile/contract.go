@@ -2,11 +2,14 @@ package reconcile
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"deltaledger/billing"
+	"deltaledger/ledger/pg"
 )
 
 // What the lines of the cycles before come to that share allowances with a line: those that were written no later
@@ -46,4 +49,49 @@ func (l invoiceLine) compareContract(charge billing.Charge, was wanted, added bi
 		problems = append(problems, fmt.Sprintf("it adds %s to its contract, but %s by the events that it pins", l.contract.Added, adds))
 	}
 	return problems
+}
+
+// What is kept as used of each contract, against the lines that share its allowances: those of accounts with new invoices.
+const sqlWrongUses = `
+WITH used AS (
+    SELECT l.account, l.contract ->> 'name' AS contract, l.charge, i.currency, COALESCE(i.stream, '') AS stream,
+           COALESCE(sum((l.contract -> 'added' ->> 'quantity')::numeric) FILTER (WHERE v.outcome IS DISTINCT FROM 'rebill'), 0) AS quantity,
+           COALESCE(sum((l.contract -> 'added' ->> 'spent')::numeric) FILTER (WHERE v.outcome IS DISTINCT FROM 'rebill'), 0) AS spent
+    FROM billing.invoice_lines l
+    JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
+    LEFT JOIN billing.voids v ON v.account = l.account AND v.invoice_id = l.invoice_id
+    WHERE l.account = ANY($1) AND l.contract IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5
+)
+SELECT d.account, d.contract, d.charge, d.currency, d.stream,
+       format('%s used and %s spent by billing.contract_uses, but %s and %s by the lines', COALESCE(u.quantity::text, 'nothing'), COALESCE(u.spent::text, 'nothing'), d.quantity, d.spent)
+FROM used d
+LEFT JOIN LATERAL (
+    SELECT k.quantity, k.spent
+    FROM billing.contract_uses k
+    WHERE k.account = d.account AND k.contract = d.contract AND k.charge = d.charge AND k.currency = d.currency AND k.stream = d.stream
+    ORDER BY k.n DESC
+    LIMIT 1
+) u ON true
+WHERE u.quantity IS DISTINCT FROM d.quantity OR u.spent IS DISTINCT FROM d.spent
+ORDER BY 1, 2, 3, 4, 5`
+
+// checkContracts adds up again what accounts used of their contracts, from the lines: the next close reads the sum alone.
+func (u *run) checkContracts(ctx context.Context, tx pgx.Tx) error {
+	for accounts := range slices.Chunk(u.accounts, pageOfAccounts) {
+		var account, contract, charge, currency, stream, detail string
+		err := pg.ForEach(ctx, tx, []any{&account, &contract, &charge, &currency, &stream, &detail}, func() error {
+			subject, _ := json.Marshal(map[string]string{"contract": contract, "charge": charge, "stream": stream}) // strings only: nothing to fail
+			u.add(Finding{
+				Fingerprint: fingerprint(checkContracts, account, contract, charge, currency, stream), Check: checkContracts, Account: account, Currency: currency, Subject: subject,
+				Detail: fmt.Sprintf("account %s, contract %q, charge %q in %s: %s", account, contract, charge, currency, detail),
+			})
+			return nil
+		}, sqlWrongUses, accounts)
+		if err != nil {
+			return fmt.Errorf("add up what is used of contracts: %w", err)
+		}
+	}
+	u.checked(checkContracts, int64(len(u.accounts)), "accounts")
+	return nil
 }

@@ -28,10 +28,12 @@ func TestContractsAreRecomputed(t *testing.T) {
 			`UPDATE billing.invoice_lines SET contract = jsonb_set(contract, '{carried,spent}', '"1"') WHERE charge = 'calls' AND origin_start >= '2026-03-01Z'`, []string{"invoice"},
 		},
 		"what a line adds is": {
-			`UPDATE billing.invoice_lines SET contract = jsonb_set(contract, '{added,quantity}', '"4"') WHERE charge = 'fee' AND origin_start < '2026-02-01Z' AND NOT late`, []string{"invoice", "invoice", "invoice"},
+			`UPDATE billing.invoice_lines SET contract = jsonb_set(contract, '{added,quantity}', '"4"') WHERE charge = 'fee' AND origin_start < '2026-02-01Z' AND NOT late`, []string{"invoice", "invoice", "invoice", "contracts"},
 		},
-		"the contract's name is":    {`UPDATE billing.invoice_lines SET contract = contract || '{"name":"other"}' WHERE charge = 'fee' AND origin_start >= '2026-03-01Z'`, []string{"invoice"}},
-		"all of the contract is":    {`UPDATE billing.invoice_lines SET contract = NULL WHERE charge = 'fee' AND origin_start >= '2026-03-01Z'`, []string{"invoice"}},
+		"the contract's name is":    {`UPDATE billing.invoice_lines SET contract = contract || '{"name":"other"}' WHERE charge = 'fee' AND origin_start >= '2026-03-01Z'`, []string{"invoice", "contracts", "contracts"}},
+		"all of the contract is":    {`UPDATE billing.invoice_lines SET contract = NULL WHERE charge = 'fee' AND origin_start >= '2026-03-01Z'`, []string{"invoice", "contracts"}},
+		"what is kept as used is":   {`ALTER TABLE billing.contract_uses DISABLE TRIGGER ALL; UPDATE billing.contract_uses SET quantity = quantity + 1 WHERE charge = 'fee'`, []string{"contracts"}},
+		"nothing is kept as used":   {`ALTER TABLE billing.contract_uses DISABLE TRIGGER ALL; DELETE FROM billing.contract_uses WHERE charge = 'calls'`, []string{"contracts"}},
 		"the amount of a change is": {`UPDATE billing.invoice_lines SET amount = amount - 1 WHERE pinned = 0 AND late AND charge = 'calls'`, []string{"invoice"}},
 	} {
 		t.Run(name, func(t *testing.T) {

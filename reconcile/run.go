@@ -85,6 +85,7 @@ const (
 	checkInvoice     = "invoice"      // an invoice, its lines and its pins don't agree
 	checkCarried     = "carried"      // what waits for orders isn't what the last close left
 	checkAdjustments = "adjustments"  // a close passed an adjustment, or terms of closed cycles, that it had to bring
+	checkContracts   = "contracts"    // what is kept as used of a contract isn't what its lines come to
 	checkRollForward = "roll-forward" // opening unbilled + booked - billed isn't closing unbilled
 	checkPayments    = "payments"     // what is paid of an invoice isn't what can be paid, or what it shows
 	checkCreditNotes = "credit-notes" // credit notes take back what an invoice doesn't bill
@@ -223,7 +224,7 @@ func (u *run) compare(ctx context.Context) error {
 	return pg.InSnapshot(ctx, u.pool, func(tx pgx.Tx) error {
 		kept := u.found
 		u.result.Checks, u.balances, u.excused = u.result.Checks[:2], nil, nil // of an earlier try
-		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkAdjustments, u.checkSettlements, u.checkNumbers, u.checkParked, u.checkSequences, u.checkConflicts, u.checkContent, u.checkTypes} {
+		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkContracts, u.checkAdjustments, u.checkSettlements, u.checkNumbers, u.checkParked, u.checkSequences, u.checkConflicts, u.checkContent, u.checkTypes} {
 			if err := check(ctx, tx); err != nil {
 				u.found = kept
 				return err
