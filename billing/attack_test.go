@@ -115,8 +115,12 @@ func TestCursorsThatSomebodyMade(t *testing.T) {
 		}
 	}
 	for _, c := range []orderCursor{
-		{Query: OpenOrderQuery{Account: "a\x00"}}, {Account: "a\x00"}, {Query: OpenOrderQuery{Account: "acme"}, Account: "acme", Source: "s\x00"},
-		{Query: OpenOrderQuery{Account: "acme"}, Account: "acme", Stream: "s\x00"}, {Query: OpenOrderQuery{Account: "acme"}, Account: "acme", Currency: "s\x00"}, {Query: OpenOrderQuery{Limit: -1}},
+		{Query: OpenOrderQuery{Account: "a\x00"}},
+		{Account: "a\x00"},
+		{Query: OpenOrderQuery{Account: "acme"}, Account: "acme", Source: "s\x00"},
+		{Query: OpenOrderQuery{Account: "acme"}, Account: "acme", Stream: "s\x00"},
+		{Query: OpenOrderQuery{Account: "acme"}, Account: "acme", Currency: "s\x00"},
+		{Query: OpenOrderQuery{Limit: -1}, Account: "acme"},
 	} {
 		if _, err := f.b.OpenOrders(t.Context(), OpenOrderQuery{Cursor: c.String()}); !errors.Is(err, ledger.ErrInvalid) {
 			t.Errorf("%+v: %v", c, err)
