@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,7 +46,7 @@ func traceColumns() []string {
 	return []string{
 		"position", "recorded_at", "occurred_at", "source", "id", "stream", "type", "kind", "account", "currency", "amount", "quantity", "caused_by",
 		"invoice", "number", "status", "live", "cycle_start", "cycle_end", "zone", "run", "watermark", "origin_start", "late", "origin_invoice", "origin_number",
-		"line", "charge", "terms", "line_events", "line_amount", "unbilled", "billed_in", "closable_from",
+		"line", "charge", "terms", "line_events", "line_amount", "unbilled", "billed_in", "closable_from", "rerates",
 	}
 }
 
@@ -65,7 +66,7 @@ func writeTraceCSV(w io.Writer, t billing.Trace) error {
 			strconv.FormatInt(r.Position, 10), stamp(r.RecordedAt), stamp(r.OccurredAt), export.Guard(r.Source), export.Guard(r.ID), export.Guard(r.Stream),
 			export.Guard(r.Type), string(r.Kind), export.Guard(r.Account), r.Currency, plain(r.Amount), plain(r.Quantity), export.Guard(cause),
 		}
-		for _, v := range r.Billed {
+		for _, v := range slices.Concat(r.Billed, r.Rerated) {
 			if err := writeTracedInvoice(out, row, v); err != nil {
 				return err
 			}
@@ -73,7 +74,7 @@ func writeTraceCSV(w io.Writer, t billing.Trace) error {
 		if u := r.Unbilled; u != nil {
 			cells := append(append([]string{}, row...), make([]string, 18)...)
 			cells[22] = stamp(u.CycleStart)
-			if err := out.Write(append(cells, string(u.Reason), stampOr(u.BilledIn), stampOr(u.ClosableFrom))); err != nil {
+			if err := out.Write(append(cells, string(u.Reason), stampOr(u.BilledIn), stampOr(u.ClosableFrom), "")); err != nil {
 				return err
 			}
 		}
@@ -95,7 +96,7 @@ func writeTracedInvoice(out *csv.Writer, row []string, v billing.TracedInvoice) 
 		strconv.FormatInt(v.Watermark, 10), stamp(v.OriginStart), strconv.FormatBool(v.Late), origin, v.OriginNumber)
 	for _, l := range v.Lines {
 		cells := append(append([]string{}, on...), strconv.Itoa(l.Line), export.Guard(l.Charge), strconv.FormatInt(l.Terms, 10),
-			strconv.FormatInt(l.Events, 10), l.Amount.String(), "", "", "")
+			strconv.FormatInt(l.Events, 10), l.Amount.String(), "", "", "", string(l.Rerates))
 		if err := out.Write(cells); err != nil {
 			return err
 		}
@@ -117,7 +118,7 @@ func stampOr(t *time.Time) string {
 func (s *server) traceEventDoc() doc {
 	return doc{
 		id: "get-event-billing", tag: tagRead, work: views, summary: "Trace an event to its invoices",
-		text: "From an event to the lines that bill it: by which close run, on which invoice with which number and status, on which of its lines, by which charge. A late event names the cycle in which it happened and the invoice that billed that first. " +
+		text: "From an event to the lines that bill it: by which close run, on which invoice with which number and status, on which of its lines, by which charge. A late event names the cycle in which it happened and the invoice that billed that first. Lines of later invoices that price the event's cycle again are named too, and why they do. " +
 			"What the ledger made because of the event, of a source that sends states, stands behind it. What is on no invoice that counts says why and when it will be. Private content is never in it. As CSV: a row for each line. The way back is GET /v1/invoices/{id}/events.",
 		fails: []kind{notFound},
 		answers: map[string]*huma.Response{"200": {
@@ -146,6 +147,7 @@ func traceMeanings() map[string]map[string]string {
 			"quantity":    "The change of the quantity",
 			"caused_by":   "The event because of which the ledger made it",
 			"billed":      "The invoice that counts first, then void ones, newest first",
+			"rerated":     "Later invoices that don't pin it and price its cycle again, by charges that select it; oldest first",
 			"unbilled":    "Why it is on no invoice that counts",
 		},
 		"TracedInvoice": {
@@ -167,9 +169,10 @@ func traceMeanings() map[string]map[string]string {
 			"lines":          "One for each charge that selects the event",
 		},
 		"TracedLine": {
-			"terms":  "Version of the terms; 0 is the built-in default",
-			"events": "All that the line bills",
-			"amount": "Of the whole line",
+			"terms":   "Version of the terms; 0 is the built-in default",
+			"events":  "All that the line bills",
+			"amount":  "Of the whole line",
+			"rerates": "Of a line that prices the cycle again: late (for late events of it), terms (by terms recorded after its close) or contract (others used the allowance of the contract)",
 		},
 		"Unbilled": {
 			"reason":        "cycle-open, closable (its cycle can be closed), late (the next close bills it), parked (the account is left out), uncovered (no charge selects it), order-open (its order isn't final), written-off, cancelled (what the ledger made adds up to nothing) or missed (which a reconciliation finds)",

@@ -81,7 +81,7 @@ func recompute(v Invoice) error {
 		}
 		total = total.Add(amount)
 	}
-	if e, err := explain(v); err != nil || len(e.Lines) != len(v.Lines) || !e.Total.Result.Equal(total) {
+	if e, err := explain(v, nil); err != nil || len(e.Lines) != len(v.Lines) || !e.Total.Result.Equal(total) {
 		return fmt.Errorf("explained as %+v: %w", e, err)
 	}
 	if !total.Equal(v.Total.Amount) {
@@ -169,7 +169,7 @@ func TestExplain(t *testing.T) {
 	golden(t, "testdata/explain.golden", text.String())
 	v := f.invoices("acme")[0]
 	v.Lines[0].Added = v.Lines[0].Added.Add(dec("1000"))
-	if _, err := explain(v); !errors.Is(err, ledger.ErrCorrupt) {
+	if _, err := explain(v, nil); !errors.Is(err, ledger.ErrCorrupt) {
 		t.Errorf("a line that was changed is explained: %v", err)
 	}
 }

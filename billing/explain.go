@@ -32,9 +32,13 @@ type LineExplanation struct {
 	OriginStart time.Time `json:"origin_start"`
 	OriginEnd   time.Time `json:"origin_end"`
 	Late        bool      `json:"late"`
-	Adjusts     string    `json:"adjusts,omitempty"`      // as of the line
-	TermsBefore []int64   `json:"terms_before,omitempty"` // as of the line
-	Steps       []Step    `json:"steps"`
+
+	OriginInvoice *uuid.UUID `json:"origin_invoice,omitempty"` // late: the invoice that billed that cycle first, where there is one
+	OriginNumber  string     `json:"origin_number,omitempty"`  // its number; empty while it has none
+
+	Adjusts     string  `json:"adjusts,omitempty"`      // as of the line
+	TermsBefore []int64 `json:"terms_before,omitempty"` // as of the line
+	Steps       []Step  `json:"steps"`
 }
 
 // Step is one operation: what it finds, how, and what comes out.
@@ -47,15 +51,15 @@ type Step struct {
 // Explain computes each line of an invoice again from what the line itself keeps, and shows how. A line
 // that doesn't come to what it says is ErrCorrupt; an invoice that there isn't ErrNotFound.
 func (b *Billing) Explain(ctx context.Context, idOrNumber string) (Explanation, error) {
-	v, err := b.Show(ctx, idOrNumber)
+	v, names, err := b.Named(ctx, idOrNumber)
 	if err != nil {
 		return Explanation{}, err
 	}
-	e, err := explain(v)
+	e, err := explain(v, names)
 	return e, wrap(err, "explain invoice %s", idOrNumber)
 }
 
-func explain(v Invoice) (Explanation, error) {
+func explain(v Invoice, names Names) (Explanation, error) {
 	e := Explanation{Invoice: v.ID, Number: v.Number, Account: v.Account, Currency: v.Currency, Lines: []LineExplanation{}}
 	total, amounts := decimal.Zero, make([]string, len(v.Lines))
 	for i, l := range v.Lines {
@@ -67,10 +71,14 @@ func explain(v Invoice) (Explanation, error) {
 		if err != nil {
 			return Explanation{}, fmt.Errorf("line %d: %w", l.Line, err)
 		}
-		e.Lines = append(e.Lines, LineExplanation{
-			Line: l.Line, Charge: l.Charge, Model: c.Model, Terms: l.Terms, OriginStart: l.OriginStart, OriginEnd: l.OriginEnd, Late: l.Late, Adjusts: l.Adjusts, TermsBefore: l.TermsBefore,
-			Steps: steps,
-		})
+		shown := LineExplanation{
+			Line: l.Line, Charge: l.Charge, Model: c.Model, Terms: l.Terms, OriginStart: l.OriginStart, OriginEnd: l.OriginEnd, Late: l.Late,
+			OriginInvoice: l.OriginInvoice, Adjusts: l.Adjusts, TermsBefore: l.TermsBefore, Steps: steps,
+		}
+		if l.OriginInvoice != nil {
+			shown.OriginNumber = names[*l.OriginInvoice]
+		}
+		e.Lines = append(e.Lines, shown)
 		amounts[i], total = term(l.Amount.Amount), total.Add(l.Amount.Amount)
 	}
 	e.Total = Step{"total", strings.Join(amounts, " + "), total}

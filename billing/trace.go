@@ -2,7 +2,6 @@ package billing
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -41,6 +40,7 @@ type TracedRow struct {
 	Quantity   *decimal.Decimal `json:"quantity,omitempty"`
 	CausedBy   *EventName       `json:"caused_by,omitempty"` // of a row that the ledger made
 	Billed     []TracedInvoice  `json:"billed"`              // the live invoice first, then void ones, newest first
+	Rerated    []TracedInvoice  `json:"rerated,omitempty"`   // that don't pin the row, and price its cycle again by charges that select it; oldest first
 	Unbilled   *Unbilled        `json:"unbilled,omitempty"`  // why it is on no live invoice
 
 	texts map[string]*string // its dimensions
@@ -52,7 +52,7 @@ type EventName struct {
 	ID     string `json:"id"`
 }
 
-// TracedInvoice is an invoice that pins a row.
+// TracedInvoice is an invoice that pins a row, or prices the row's cycle again.
 type TracedInvoice struct {
 	Invoice       uuid.UUID    `json:"invoice"`
 	Number        string       `json:"number,omitempty"` // empty: not issued yet
@@ -79,11 +79,25 @@ type TracedLine struct {
 	Terms  int64  `json:"terms"`  // version; 0 is the built-in default
 	Events int64  `json:"events"` // all that it bills
 	Amount Money  `json:"amount"` // of the whole line
+
+	Rerates Rerates `json:"rerates,omitempty"` // why it prices the cycle of a row again that it doesn't pin; empty: it pins the row
 }
 
+// Rerates is why a line prices a cycle again. Its amount is what the cycle comes to then, less what was billed of it.
+type Rerates string
+
+const (
+	// RerateLate is a line that bills late events of the cycle: they are priced together with what was billed of it before.
+	RerateLate Rerates = "late"
+	// RerateTerms is a line that brings the cycle to the charges of terms recorded after its close.
+	RerateTerms Rerates = "terms"
+	// RerateContract is a line for what others used of an allowance over the contract, so that less or more of it is left for the cycle.
+	RerateContract Rerates = "contract"
+)
+
 // What billed an event, from its identity alone: the event and what the ledger made because of it in the same transaction,
-// their pins, the invoices of those, and the lines of the cycle that each row happened in. Which of the lines a row is on
-// its charge decides, whose definition is on the line.
+// their pins, the invoices of those and the later ones that price the cycle of a pin again without pinning the row, and the lines
+// of the cycle that each row happened in. Which of the lines a row is on its charge decides, whose definition is on the line.
 const sqlTrace = `
 WITH asked AS (
     SELECT k.position, k.recorded_at
@@ -107,23 +121,38 @@ SELECT e.position, e.recorded_at, e.occurred_at, e.source, e.event_id, COALESCE(
        b.invoice_id, COALESCE(n.printed, ''), s.status, i.cycle_start, i.cycle_end,
        COALESCE(t.terms ->> 'zone', f.terms ->> 'zone', (SELECT g.reporting_zone FROM ledger.settings g)),
        i.run, i.watermark, i.rebills, b.origin_start,
-       l.line, l.charge, l.terms, l.definition, l.origin_end, l.origin_invoice, COALESCE(o.printed, ''), l.events, l.amount
+       l.line, l.charge, l.terms, l.definition, l.origin_end, l.origin_invoice, COALESCE(o.printed, ''), l.events, l.amount,
+       CASE WHEN b.pinned THEN '' WHEN l.rerating IS NOT NULL THEN 'terms' WHEN l.pinned = 0 AND l.contract IS NOT NULL THEN 'contract' ELSE 'late' END
 FROM p` + ledger.EventAtP + `
 LEFT JOIN LATERAL (
     (SELECT x.source, x.event_id FROM ledger.events x WHERE x.position = e.caused_by AND x.recorded_at = e.recorded_at OFFSET 0)
   UNION ALL
     (SELECT x.source, x.event_id FROM archive.events x WHERE x.position = e.caused_by AND x.recorded_at = e.recorded_at OFFSET 0)
 ) c ON true
-LEFT JOIN billing.pins b ON b.account = e.account AND b.position = e.position
+LEFT JOIN LATERAL (
+    SELECT k.account, k.invoice_id, k.origin_start, true AS pinned
+    FROM billing.pins k
+    WHERE k.account = e.account AND k.position = e.position
+  UNION -- and not ALL: a later invoice is later than each void one that pinned the row
+    SELECT r.account, r.invoice_id, r.origin_start, false
+    FROM billing.pins k
+    JOIN billing.invoices f ON f.account = k.account AND f.id = k.invoice_id
+    JOIN billing.invoice_lines r ON r.account = k.account AND r.origin_start = k.origin_start AND r.late AND r.adjustment IS NULL
+    JOIN billing.invoices a ON a.account = r.account AND a.id = r.invoice_id AND a.position > f.position AND a.currency = f.currency
+     AND a.stream IS NOT DISTINCT FROM f.stream
+    WHERE k.account = e.account AND k.position = e.position
+      AND NOT EXISTS (SELECT FROM billing.pins h WHERE h.account = k.account AND h.invoice_id = r.invoice_id AND h.position = k.position)
+) b ON true
 LEFT JOIN billing.invoices i ON i.account = b.account AND i.id = b.invoice_id
 LEFT JOIN billing.invoice_states s ON s.account = b.account AND s.invoice_id = b.invoice_id
 LEFT JOIN billing.invoice_numbers n ON n.account = b.account AND n.invoice_id = b.invoice_id
 LEFT JOIN billing.cycles y ON y.account = i.account AND y.starts_at = i.cycle_start
 LEFT JOIN billing.terms t ON t.n = y.terms
 LEFT JOIN billing.terms f ON f.n = y.base
-LEFT JOIN billing.invoice_lines l ON l.account = b.account AND l.invoice_id = b.invoice_id AND l.origin_start = b.origin_start AND l.pinned > 0
+LEFT JOIN billing.invoice_lines l ON l.account = b.account AND l.invoice_id = b.invoice_id AND l.origin_start = b.origin_start
+ AND (l.pinned > 0 OR NOT b.pinned AND l.adjustment IS NULL)
 LEFT JOIN billing.invoice_numbers o ON o.account = l.account AND o.invoice_id = l.origin_invoice
-ORDER BY e.caused_by IS NOT NULL, e.position, s.status = 'void', i.position DESC, l.line`
+ORDER BY e.caused_by IS NOT NULL, e.position, NOT b.pinned, b.pinned AND s.status = 'void', CASE WHEN b.pinned THEN -i.position ELSE i.position END, l.line`
 
 // noTexts stands in SQL where the texts of declared dimensions go.
 const noTexts = `'{}'::jsonb`
@@ -173,103 +202,4 @@ func (b *Billing) traced(ctx context.Context, source, id, sql string, args pgx.N
 	}
 	t.Account = t.Rows[0].Account
 	return t, nil
-}
-
-// collect gathers what the query found, whose rows are one for each line.
-func (t *Trace) collect(rows pgx.Rows) error {
-	defer rows.Close()
-	for rows.Next() {
-		var r TracedRow
-		var v tracedPin
-		var cause struct{ source, id *string }
-		into := []any{
-			&r.Position, &r.RecordedAt, &r.OccurredAt, &r.Source, &r.ID, &r.Stream, &r.Seqn, &r.Type, &r.Kind, &r.Account, &r.Currency, &r.Amount,
-			&r.Quantity, &cause.source, &cause.id, &r.texts,
-		}
-		if err := rows.Scan(append(into, v.into()...)...); err != nil {
-			return err
-		}
-		if n := len(t.Rows); n == 0 || t.Rows[n-1].Position != r.Position {
-			r.RecordedAt, r.OccurredAt, r.Billed = r.RecordedAt.UTC(), r.OccurredAt.UTC(), []TracedInvoice{}
-			if cause.source != nil && cause.id != nil {
-				r.CausedBy = &EventName{Source: *cause.source, ID: *cause.id}
-			}
-			t.Rows = append(t.Rows, r)
-		}
-		if err := t.Rows[len(t.Rows)-1].add(v); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// tracedPin is a pin with one of the lines that may price it; nil is none.
-type tracedPin struct {
-	invoice                           *uuid.UUID
-	number, originNumber              string
-	status, zone                      *string
-	cycleStart, cycleEnd, originStart *time.Time
-	run, watermark                    *int64
-	rebills, originInvoice            *uuid.UUID
-	line                              *int
-	charge                            *string
-	terms, events                     *int64
-	definition                        json.RawMessage
-	originEnd                         *time.Time
-	amount                            *decimal.Decimal
-}
-
-func (v *tracedPin) into() []any {
-	return []any{
-		&v.invoice, &v.number, &v.status, &v.cycleStart, &v.cycleEnd, &v.zone, &v.run, &v.watermark, &v.rebills, &v.originStart,
-		&v.line, &v.charge, &v.terms, &v.definition, &v.originEnd, &v.originInvoice, &v.originNumber, &v.events, &v.amount,
-	}
-}
-
-// add notes a pin of the row, and its line if the line's charge selects the row.
-func (r *TracedRow) add(v tracedPin) error {
-	if v.invoice == nil {
-		return nil
-	}
-	n := len(r.Billed)
-	if n == 0 || r.Billed[n-1].Invoice != *v.invoice {
-		r.Billed = append(r.Billed, TracedInvoice{
-			Invoice: *v.invoice, Number: v.number, Status: Status(*v.status), Live: Status(*v.status) != Void,
-			CycleStart: v.cycleStart.UTC(), CycleEnd: v.cycleEnd.UTC(), Zone: *v.zone, Run: v.run, Watermark: *v.watermark, Rebills: v.rebills,
-			OriginStart: v.originStart.UTC(), Late: !v.originStart.Equal(*v.cycleStart), Lines: []TracedLine{},
-		})
-		n++
-	}
-	if v.line == nil {
-		return nil
-	}
-	c, err := ParseCharge(v.definition)
-	if err != nil {
-		return fmt.Errorf("line %d of invoice %s: %w", *v.line, v.invoice, err)
-	}
-	on := &r.Billed[n-1]
-	on.OriginEnd = ptr(v.originEnd.UTC())
-	if v.originInvoice != nil {
-		on.OriginInvoice, on.OriginNumber = v.originInvoice, v.originNumber
-	}
-	if r.selectedBy(c) {
-		on.Lines = append(on.Lines, TracedLine{
-			Line: *v.line, Charge: *v.charge, Terms: *v.terms, Events: *v.events, Amount: Money{Amount: *v.amount, Currency: r.Currency},
-		})
-	}
-	return nil
-}
-
-// selectedBy reports whether a charge bills the row.
-func (r *TracedRow) selectedBy(c Charge) bool {
-	return c.SelectsType(r.Type) && (c.Currency == "" || c.Currency == r.Currency) &&
-		!slices.ContainsFunc(c.Filters, func(f Filter) bool { return !f.takes(r.texts[f.Dimension]) })
-}
-
-// takes reports whether the filter lets an event pass that has the text for the dimension; nil: it has none.
-func (f Filter) takes(text *string) bool {
-	if text == nil {
-		return slices.Contains(f.Values, "")
-	}
-	return *text != "" && slices.Contains(f.Values, *text)
 }

@@ -285,3 +285,97 @@ func TestTraceBesideAdjustments(t *testing.T) {
 		t.Errorf("%+v", on)
 	}
 }
+
+// rerated are the lines that price a row's cycle again: invoice, line and why.
+func rerated(r TracedRow) []string {
+	var all []string
+	for _, v := range r.Rerated {
+		for _, l := range v.Lines {
+			all = append(all, fmt.Sprintf("%s %s %s %s of %s", v.Number, l.Charge, l.Rerates, l.Amount, v.OriginNumber))
+		}
+	}
+	return all
+}
+
+// Lines of later invoices that don't bill an event and price its cycle again are named, and why they do.
+func TestTraceNamesWhatPricesTheCycleAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-02-10T00:00:00Z")
+	f.terms(`{"account":"acme","effective_from":"2026-01-01","charges":[{"name":"sales","measure":"amount","model":"percentage","rate":"10"},{"name":"returns","model":"per_event","unit_amount":"1","types":["order.returned"]},
+		{"name":"fee","model":"per_event","unit_amount":"0.50"},{"name":"platform","model":"flat","amount":"9.00","currency":"USD"}]}`)
+	first := f.event("acme", "2026-01-10T00:00:00Z", "100")
+	f.record(first)
+	f.close("2026-01-31")
+	if got := rerated(f.trace("orders", first.ID).Rows[0]); len(got) != 0 {
+		t.Errorf("nothing happened yet: %q", got)
+	}
+	late := f.event("acme", "2026-01-11T00:00:00Z", "20")
+	other := f.event("acme", "2026-01-12T00:00:00Z", "30")
+	other.Currency = "EUR"
+	february := f.event("acme", "2026-02-05T00:00:00Z", "7")
+	f.record(late, other, february)
+	f.adjust(AdjustRequest{Account: "acme", Amount: "-1", Currency: "USD", Reason: "goodwill", Cycle: mustDate(t, "2026-01-15"), By: "jane"})
+	f.at("2026-03-05T00:00:00Z")
+	f.close("2026-02-28")
+	inUSD := f.trace("orders", late.ID).Rows[0].Billed[0].Number
+	e, err := f.b.Explain(t.Context(), inUSD)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range e.Lines {
+		if l.Late != (l.OriginNumber == "INV-000001") || l.Late != l.OriginStart.Equal(mustTime(t, "2026-01-01T00:00:00Z")) {
+			t.Errorf("explained, of %s to %s: %q %s is of invoice %q", l.OriginStart, l.OriginEnd, l.Charge, l.Adjusts, l.OriginNumber)
+		}
+	}
+	want := []string{inUSD + " sales late 2.00 of INV-000001", inUSD + " fee late 0.50 of INV-000001"}
+	if got := rerated(f.trace("orders", first.ID).Rows[0]); !slices.Equal(got, want) {
+		t.Errorf("after late events: %q, want %q", got, want)
+	}
+	for _, e := range []ledger.Event{late, other, february} {
+		if got := rerated(f.trace("orders", e.ID).Rows[0]); len(got) != 0 {
+			t.Errorf("what %s is billed by is no line that only prices it again: %q", e.ID, got)
+		}
+	}
+	if _, err := f.b.AdjustClosed(t.Context(), []byte(`{"account":"acme","effective_from":"2026-01-01","charges":[{"name":"sales","measure":"amount","model":"percentage","rate":"5"}]}`), "contract", "jane"); err != nil {
+		t.Fatal(err)
+	}
+	f.at("2026-04-05T00:00:00Z")
+	f.close("2026-03-31")
+	for _, e := range []ledger.Event{first, late} {
+		got := f.trace("orders", e.ID).Rows[0]
+		last := got.Rerated[len(got.Rerated)-1]
+		again := rerated(TracedRow{Rerated: []TracedInvoice{last}})
+		by := []string{last.Number + " sales terms -6.00 of INV-000001", last.Number + " fee terms -1.00 of INV-000001"}
+		if slices.Sort(again); !slices.Equal(again, slices.Sorted(slices.Values(by))) {
+			t.Errorf("after other terms: %q, want %q", again, by)
+		}
+	}
+	f.void(inUSD, Rebill)
+	var states []string
+	for _, v := range f.trace("orders", first.ID).Rows[0].Rerated {
+		states = append(states, string(v.Status))
+	}
+	if want := []string{"void", "issued", "issued"}; !slices.Equal(states, want) {
+		t.Errorf("with a void one and what stands in its place: %q, want %q", states, want)
+	}
+	f.checkTraces("acme")
+}
+
+// What others used of an allowance over the contract prices later cycles again, and traces of their events say so.
+func TestTraceNamesWhatAContractPricesAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "2026-02-10T00:00:00Z")
+	f.terms(`{"account":"acme","effective_from":"2026-01-01","charges":[{"name":"calls","model":"per_event","unit_amount":"1","free_units":"2","free_per":"contract"}]}`)
+	february := f.event("acme", "2026-02-02T00:00:00Z", "1")
+	f.record(f.event("acme", "2026-01-10T00:00:00Z", "1"), february)
+	f.close("2026-01-31")
+	f.at("2026-03-05T00:00:00Z")
+	f.close("2026-02-28")
+	f.record(f.event("acme", "2026-01-11T00:00:00Z", "1"))
+	f.at("2026-04-05T00:00:00Z")
+	f.close("2026-03-31")
+	if got, want := rerated(f.trace("orders", february.ID).Rows[0]), []string{"INV-000003 calls contract 1.00 of INV-000002"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	f.checkTraces("acme")
+}

@@ -17,7 +17,7 @@ type eventsTraceCmd struct {
 
 // Help is shown below the command's flags.
 func (eventsTraceCmd) Help() string {
-	return `One row for each line that bills the event, or what the ledger made because of it: on which invoice, by which close run, of which cycle, by which charge. A late event names the cycle in which it happened and the invoice that billed that first. An event that is on no invoice that counts says why. Private content is not shown. The way back is invoices events.
+	return `One row for each line that bills the event, or what the ledger made because of it: on which invoice, by which close run, of which cycle, by which charge. A late event names the cycle in which it happened and the invoice that billed that first. A line of a later invoice that prices the event's cycle again says why in the column rerates: late events of that cycle, terms recorded after its close, or an allowance over the contract that others used; its amount is the difference. An event that is on no invoice that counts says why. Private content is not shown. The way back is invoices events.
 
   deltaledger events trace shop 1001/1`
 }
@@ -36,37 +36,42 @@ func (c *eventsTraceCmd) Run(ctx context.Context, s *session) error {
 func traceTable(t billing.Trace) table {
 	out := table{columns: []column{
 		text("kind"), text("id"), text("account"), number("amount"), text("currency"), text("invoice"), text("status"), text("cycle_start"), text("cycle_end"),
-		text("zone"), text("run"), number("line"), text("charge"), number("line_amount"), text("late"), text("origin_start"), text("origin_invoice"), text("unbilled"),
+		text("zone"), text("run"), number("line"), text("charge"), number("line_amount"), text("late"), text("origin_start"), text("origin_invoice"), text("rerates"), text("unbilled"),
 	}}
 	var notes []string
 	for _, r := range t.Rows {
 		row := []string{string(r.Kind), r.ID, r.Account, or(r.Amount), r.Currency}
-		for _, v := range r.Billed {
-			zone := zoneNamed(v.Zone)
-			name, origin := v.Number, v.OriginNumber
-			if name == "" {
-				name = v.Invoice.String()
-			}
-			if v.OriginInvoice != nil && origin == "" {
-				origin = v.OriginInvoice.String()
-			}
-			on := []string{name, string(v.Status), day(v.CycleStart, zone), day(v.CycleEnd, zone), zone.String(), or(v.Run)}
-			from := []string{strconv.FormatBool(v.Late), day(v.OriginStart, zone), origin, ""}
-			for _, l := range v.Lines {
-				out.add(slices.Concat(row, on, []string{strconv.Itoa(l.Line), l.Charge, l.Amount.String()}, from)...)
-			}
-			if len(v.Lines) == 0 {
-				out.add(slices.Concat(row, on, make([]string, 3), from)...)
-			}
+		for _, v := range slices.Concat(r.Billed, r.Rerated) {
+			addTraced(&out, row, v)
 		}
 		if u := r.Unbilled; u != nil {
 			zone := zoneNamed(u.Zone)
-			out.add(slices.Concat(row, make([]string, 10), []string{day(u.CycleStart, zone), "", string(u.Reason)})...)
+			out.add(slices.Concat(row, make([]string, 10), []string{day(u.CycleStart, zone), "", "", string(u.Reason)})...)
 			notes = append(notes, unbilledNote(r))
 		}
 	}
 	out.note = strings.Join(notes, "\n")
 	return out
+}
+
+// addTraced adds a row for each line of an invoice that has to do with what was traced.
+func addTraced(out *table, row []string, v billing.TracedInvoice) {
+	zone := zoneNamed(v.Zone)
+	name, origin := v.Number, v.OriginNumber
+	if name == "" {
+		name = v.Invoice.String()
+	}
+	if v.OriginInvoice != nil && origin == "" {
+		origin = v.OriginInvoice.String()
+	}
+	on := []string{name, string(v.Status), day(v.CycleStart, zone), day(v.CycleEnd, zone), zone.String(), or(v.Run)}
+	from := []string{strconv.FormatBool(v.Late), day(v.OriginStart, zone), origin}
+	for _, l := range v.Lines {
+		out.add(slices.Concat(row, on, []string{strconv.Itoa(l.Line), l.Charge, l.Amount.String()}, from, []string{string(l.Rerates), ""})...)
+	}
+	if len(v.Lines) == 0 {
+		out.add(slices.Concat(row, on, make([]string, 3), from, []string{"", ""})...)
+	}
 }
 
 // unbilledNote says why a row isn't billed, and when it will be.
