@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"deltaledger/billing"
 	"deltaledger/export/document"
 )
 
@@ -31,82 +32,90 @@ func (l letterhead) parse() (document.Letterhead, error) {
 	return parsed, parsed.Check()
 }
 
-type invoiceDocumentIn struct {
-	ID string `path:"id" example:"INV-000001" doc:"The id of the invoice, or its number"`
+// DocumentIn names a document and how it is asked for.
+type DocumentIn struct {
+	ID string `path:"id" doc:"The id of the invoice or credit note, or its number, such as INV-000001 or CN-000001"`
 	DocumentForm
 }
 
-func (s *server) getInvoiceDocument(ctx context.Context, in *invoiceDocumentIn) (*huma.StreamResponse, error) {
-	return s.invoiceDocument(ctx, in.ID, in.DocumentForm, document.Letterhead{})
-}
-
-type printInvoiceIn struct {
-	ID string `path:"id" example:"INV-000001" doc:"The id of the invoice, or its number"`
-	DocumentForm
+type printIn struct {
+	DocumentIn
 	Body letterhead
 }
 
-func (s *server) printInvoice(ctx context.Context, in *printInvoiceIn) (*huma.StreamResponse, error) {
-	l, err := in.Body.parse()
-	if err != nil {
-		return nil, err
+// documentOf makes the page of what has an id, and what writes its lines as CSV.
+type documentOf func(ctx context.Context, id string, o document.Options) (document.Page, func(io.Writer) error, error)
+
+func (s *server) getDocument(of documentOf) func(context.Context, *DocumentIn) (*huma.StreamResponse, error) {
+	return func(ctx context.Context, in *DocumentIn) (*huma.StreamResponse, error) {
+		page, lines, err := of(ctx, in.ID, s.pageOptions(in.Paper, document.Letterhead{}))
+		if err != nil {
+			return nil, err
+		}
+		return s.document(ctx, in.DocumentForm, page, lines), nil
 	}
-	return s.invoiceDocument(ctx, in.ID, in.DocumentForm, l)
 }
 
-func (s *server) invoiceDocument(ctx context.Context, id string, f DocumentForm, l document.Letterhead) (*huma.StreamResponse, error) {
+func (s *server) printDocument(of documentOf) func(context.Context, *printIn) (*huma.StreamResponse, error) {
+	return func(ctx context.Context, in *printIn) (*huma.StreamResponse, error) {
+		l, err := in.Body.parse()
+		if err != nil {
+			return nil, err
+		}
+		page, lines, err := of(ctx, in.ID, s.pageOptions(in.Paper, l))
+		if err != nil {
+			return nil, err
+		}
+		return s.document(ctx, in.DocumentForm, page, lines), nil
+	}
+}
+
+func (s *server) pageOptions(paper string, l document.Letterhead) document.Options {
+	return document.Options{Paper: document.Paper(paper), Letterhead: l, At: s.now(), Zone: s.ledger.Zone()}
+}
+
+func (s *server) invoiceDocument(ctx context.Context, id string, o document.Options) (document.Page, func(io.Writer) error, error) {
 	v, names, err := s.billing.Named(ctx, id)
 	if err != nil {
-		return nil, unknownName(err, "invoice")
+		return document.Page{}, nil, unknownName(err, "invoice")
 	}
-	page, err := document.Invoice(v, names, document.Options{Paper: document.Paper(f.Paper), Letterhead: l, At: s.now(), Zone: s.ledger.Zone()})
-	if err != nil {
-		return nil, err
-	}
-	return s.document(ctx, f, page, func(w io.Writer) error { return document.CSV(w, v, names) })
+	page, err := document.Invoice(v, names, o)
+	return page, func(w io.Writer) error { return document.CSV(w, v, names) }, err
 }
 
-type creditNoteDocumentIn struct {
-	ID string `path:"id" example:"CN-000001" doc:"The id of the credit note, or its number"`
-	DocumentForm
-}
-
-func (s *server) getCreditNoteDocument(ctx context.Context, in *creditNoteDocumentIn) (*huma.StreamResponse, error) {
-	return s.creditNoteDocument(ctx, in.ID, in.DocumentForm, document.Letterhead{})
-}
-
-type printCreditNoteIn struct {
-	ID string `path:"id" example:"CN-000001" doc:"The id of the credit note, or its number"`
-	DocumentForm
-	Body letterhead
-}
-
-func (s *server) printCreditNote(ctx context.Context, in *printCreditNoteIn) (*huma.StreamResponse, error) {
-	l, err := in.Body.parse()
-	if err != nil {
-		return nil, err
-	}
-	return s.creditNoteDocument(ctx, in.ID, in.DocumentForm, l)
-}
-
-func (s *server) creditNoteDocument(ctx context.Context, id string, f DocumentForm, l document.Letterhead) (*huma.StreamResponse, error) {
+func (s *server) creditNoteDocument(ctx context.Context, id string, o document.Options) (document.Page, func(io.Writer) error, error) {
 	n, err := s.billing.CreditNote(ctx, id)
 	if err != nil {
-		return nil, unknownName(err, "credit_note")
+		return document.Page{}, nil, unknownName(err, "credit_note")
 	}
 	v, err := s.billing.Show(ctx, n.Invoice.String())
 	if err != nil {
-		return nil, err
+		return document.Page{}, nil, err
 	}
-	page, err := document.CreditNote(n, v, document.Options{Paper: document.Paper(f.Paper), Letterhead: l, At: s.now(), Zone: s.ledger.Zone()})
+	page, err := document.CreditNote(n, v, o)
+	return page, func(w io.Writer) error { return document.CreditNoteCSV(w, n) }, err
+}
+
+type previewDocumentIn struct {
+	Account string `path:"account" example:"acme" doc:"The account"`
+	AsOf    string `query:"as_of" example:"2026-07-01T12:00:00Z" doc:"Draft as of a watermark (a position) or an RFC 3339 time. Without it, everything acknowledged until now counts"`
+	Paper   string `query:"paper" enum:"a4,letter" doc:"What the page is laid out for; a4 without it"`
+}
+
+func (s *server) getPreviewDocument(ctx context.Context, in *previewDocumentIn) (*huma.StreamResponse, error) {
+	p, err := s.billing.Preview(ctx, billing.PreviewRequest{Account: in.Account, AsOf: in.AsOf})
 	if err != nil {
 		return nil, err
 	}
-	return s.document(ctx, f, page, func(w io.Writer) error { return document.CreditNoteCSV(w, n) })
+	page, err := document.Preview(p, s.pageOptions(in.Paper, document.Letterhead{}))
+	if err != nil {
+		return nil, err
+	}
+	return s.document(ctx, DocumentForm{Format: "html"}, page, nil), nil
 }
 
 // document answers with the page, under its policy, or with the lines.
-func (s *server) document(ctx context.Context, f DocumentForm, page document.Page, lines func(io.Writer) error) (*huma.StreamResponse, error) {
+func (s *server) document(ctx context.Context, f DocumentForm, page document.Page, lines func(io.Writer) error) *huma.StreamResponse {
 	d := download{
 		contentType: "text/html; charset=utf-8",
 		header: http.Header{
@@ -120,7 +129,7 @@ func (s *server) document(ctx context.Context, f DocumentForm, page document.Pag
 		d.header = http.Header{"Vary": {"Accept"}, "Content-Disposition": {`attachment; filename="` + page.Name + `.csv"`}}
 		d.write = func(w io.Writer) (http.Header, error) { return nil, lines(w) }
 	}
-	return s.download(ctx, d), nil
+	return s.download(ctx, d)
 }
 
 // unknownName makes a name that no document can have a document that isn't there.
@@ -158,6 +167,15 @@ func getCreditNoteDocumentDoc() doc {
 
 func printCreditNoteDoc() doc {
 	return printDoc(documentDoc("print-credit-note", "Print a credit note with a letterhead", "The credit note, with who bills and who is billed. Nothing of the letterhead is stored."))
+}
+
+func getPreviewDocumentDoc() doc {
+	return doc{
+		id: "get-preview-document", tag: tagBill, work: views, summary: "Print the drafts of an account",
+		text: "What the invoices of the cycles that have begun would be now, as a page to print: each marked as a draft, without a number. Nothing of it is stored, and nothing is billed. " +
+			"An account whose begun cycles hold nothing yet has no drafts, and so no page.",
+		fails: []kind{notFound, conflicting}, answers: textAnswer("The drafts", "text/html"),
+	}
 }
 
 // printDoc adds what a letterhead brings.

@@ -38,6 +38,14 @@ func TestDocumentsToPrint(t *testing.T) {
 	for _, missing := range []string{"/v1/invoices/INV-999999/document", "/v1/invoices/nonsense/document", "/v1/credit-notes/CN-999999/document", "/v1/credit-notes/nonsense/document"} {
 		s.want(s.get(missing), 404)
 	}
+	if p := s.want(s.get("/v1/accounts/acme/preview/document?paper=letter"), 404); !strings.Contains(string(p.body), "hold nothing yet") {
+		t.Errorf("%s", p.body)
+	}
+	s.want(s.post("/v1/events", "["+event("e3", 3, "amount", `"1.25"`, "occurred_at", `"2026-02-01T10:00:00Z"`)+"]"), 200)
+	if p := s.want(s.get("/v1/accounts/acme/preview/document?paper=letter"), 200); !strings.Contains(string(p.body), "Draft without a number") ||
+		!strings.Contains(string(p.body), "USD 1.25") || !strings.Contains(string(p.body), "size: letter") || p.header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("%v\n%s", p.header, p.body)
+	}
 	s.want(s.get(path+"?paper=a3"), 422)
 	s.want(s.get(path+"?format=pdf"), 422)
 	if wrong := s.want(s.post(path, `{"from":["`+strings.Repeat("x", 1001)+`"]}`), 422); wrong.at(t, "errors.0.location") != "body.from[0]" {

@@ -332,11 +332,12 @@ func meanings() map[string]map[string]string {
 			"amount": "With its flat amount",
 		},
 		"Preview": {
-			"as_of":   "The drafts hold what was recorded up to it",
-			"closed":  "Every cycle that ends by then is closed (UTC). Absent: none is",
-			"cycles":  "Not closed, in order: those that have begun, then those that come",
-			"drafts":  "What a close of the cycles that have begun would make of them, if they ended now",
-			"waiting": "Orders that aren't final by then, and so on none of the drafts, by currency; none where terms bill by event",
+			"supposed": "By the terms that were sent, which aren't recorded",
+			"as_of":    "The drafts hold what was recorded up to it",
+			"closed":   "Every cycle that ends by then is closed (UTC). Absent: none is",
+			"cycles":   "Not closed, in order: those that have begun, then those that come",
+			"drafts":   "What a close of the cycles that have begun would make of them, if they ended now",
+			"waiting":  "Orders that aren't final by then, and so on none of the drafts, by currency; none where terms bill by event",
 		},
 		"WaitingOrders": {
 			"orders": "How many there are",

@@ -116,7 +116,7 @@ func (b *Billing) adjustTx(ctx context.Context, tx pgx.Tx, v *view, r AdjustRequ
 		return uuid.Nil, err
 	}
 	if !known {
-		return uuid.Nil, fmt.Errorf("account %q has neither events nor terms: %w", r.Account, ledger.ErrNotFound)
+		return uuid.Nil, fmt.Errorf("it has neither events nor terms: %w", ledger.ErrNotFound)
 	}
 	origin, err := r.origin(v)
 	if err != nil {

@@ -30,7 +30,7 @@ func (v *view) rangeOf(ctx context.Context, q querier, t Terms) (from, through t
 		}
 	}
 	if from.IsZero() || !from.Before(through) {
-		return refuse("effective_from", t.effectiveText(), "must be before the start of a closed cycle that was billed: record the terms without adjusting closed cycles")
+		return refuse("effective_from", t.effectiveText(), "must be early enough for a closed cycle of the account that was billed; none begins then or later, so record the terms without adjusting closed cycles")
 	}
 	wanted := t
 	wanted.Version, wanted.EffectiveFrom, wanted.NotBefore = v.line.history[len(v.line.history)-1].Version+1, from, time.Time{}

@@ -26,6 +26,9 @@ type Preview struct {
 	Cycles  []PreviewCycle   `json:"cycles"`           // from the first that isn't closed, at the earliest the one of now
 	Drafts  []Draft          `json:"drafts"`           // what a close of the cycles that have begun would make of them
 	Waiting []WaitingOrders  `json:"waiting"`          // orders that aren't final by then and on none of them, by currency
+
+	Supposed bool  `json:"supposed,omitempty"` // by terms that aren't recorded
+	Names    Names `json:"-"`                  // of the invoices that lines of the drafts name
 }
 
 // PreviewCycle is a cycle that isn't closed.
@@ -76,7 +79,7 @@ func (b *Billing) Preview(ctx context.Context, r PreviewRequest) (Preview, error
 	}
 	var p Preview
 	_, err := b.inSnapshot(ctx, r, func(tx pgx.Tx, catalogue ledger.Catalogue, v *view, at ledger.Watermark) error {
-		p = Preview{Account: r.Account, AsOf: at, Cycles: []PreviewCycle{}, Drafts: []Draft{}, Waiting: []WaitingOrders{}}
+		p = Preview{Account: r.Account, AsOf: at, Cycles: []PreviewCycle{}, Drafts: []Draft{}, Waiting: []WaitingOrders{}, Supposed: len(r.Terms) > 0}
 		if len(r.Terms) > 0 {
 			if err := b.suppose(ctx, tx, catalogue, v, r.Terms); err != nil {
 				return err
@@ -172,6 +175,9 @@ func (b *Billing) preview(ctx context.Context, tx pgx.Tx, catalogue ledger.Catal
 		}
 		for _, d := range r.drafts {
 			p.Drafts = append(p.Drafts, d.shown())
+		}
+		if err := p.tell(ctx, tx, r.drafts); err != nil {
+			return err
 		}
 		if p.Waiting, err = w.waiting(ctx, tx); err != nil {
 			return err

@@ -240,7 +240,7 @@ func (f fields) choice(name, absent string, allowed ...string) string {
 		return absent
 	}
 	if !slices.Contains(allowed, s) {
-		f.p.refuse(f.path(name), s, "must be %s", strings.Join(allowed, " or "))
+		f.p.refuse(f.path(name), s, "must be %s", oneOf(allowed))
 		return absent
 	}
 	return s
@@ -273,4 +273,13 @@ func (f fields) list(name string) ([]node, bool) {
 		return nil, false
 	}
 	return n.values, true
+}
+
+// oneOf names what is allowed: a, b or c.
+func oneOf(allowed []string) string {
+	last := len(allowed) - 1
+	if last < 1 {
+		return strings.Join(allowed, "")
+	}
+	return strings.Join(allowed[:last], ", ") + " or " + allowed[last]
 }

@@ -53,8 +53,9 @@ func (c *adjustBillCmd) Run(ctx context.Context, s *session) error {
 
 func adjustmentTable(all ...billing.Adjustment) table {
 	t := table{columns: []column{
-		text("id"), text("account"), text("status"), number("amount"), text("currency"), text("reason"), text("reference"), text("origin_start"),
-		text("made_by"), text("made_at"), text("decided_by"), text("why"), text("invoice"), number("position"),
+		text("id"), text("account"), text("status"), number("amount"), text("currency"), text("reason"), text("reference").optional(),
+		text("origin_start").optional(), text("made_by"), text("made_at"), text("decided_by").optional(), text("why").optional(), text("invoice").optional(),
+		number("position"),
 	}}
 	for _, a := range all {
 		origin := ""

@@ -105,12 +105,24 @@ SELECT (SELECT count(*) FROM billing.invoices i
      + (SELECT count(*) FROM billing.credit_notes c
         WHERE NOT EXISTS (SELECT FROM billing.credit_note_numbers n WHERE n.account = c.account AND n.credit_note_id = c.id))`
 
-// killAt runs a command while the lock is held, kills it when it waits there, lets the lock go, and returns when the command's
-// session in the database has ended, so that nothing of it goes on.
+// killAt runs a command while the advisory lock is held, and kills it when it waits there.
 func (p *program) killAt(conn *pgx.Conn, lock string, args ...string) {
 	p.t.Helper()
+	p.killWhile(conn, fmt.Sprintf("SELECT pg_advisory_lock(%s)", lock), fmt.Sprintf("SELECT pg_advisory_unlock(%s)", lock), "advisory", args...)
+}
+
+// killAtTable runs a command while nobody can write to the table, and kills it when it waits there.
+func (p *program) killAtTable(conn *pgx.Conn, table string, args ...string) {
+	p.t.Helper()
+	p.killWhile(conn, fmt.Sprintf("BEGIN; LOCK TABLE %s IN SHARE MODE", table), "COMMIT", "relation", args...)
+}
+
+// killWhile runs a command while something is held, kills it when it waits for a lock of that kind, lets go, and returns when the
+// command's session in the database has ended, so that nothing of it goes on.
+func (p *program) killWhile(conn *pgx.Conn, hold, release, kind string, args ...string) {
+	p.t.Helper()
 	ctx := context.Background()
-	if _, err := conn.Exec(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%s)", lock)); err != nil {
+	if _, err := conn.Exec(ctx, hold); err != nil {
 		p.t.Fatal(err)
 	}
 	cmd := p.command(ctx, args...)
@@ -121,7 +133,7 @@ func (p *program) killAt(conn *pgx.Conn, lock string, args ...string) {
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
-	const waiting = "SELECT COALESCE(max(l.pid), 0) FROM pg_locks l WHERE l.locktype = 'advisory' AND NOT l.granted AND l.pid <> pg_backend_pid()"
+	const waiting = "SELECT COALESCE(max(l.pid), 0) FROM pg_locks l WHERE l.locktype = $1 AND NOT l.granted AND l.pid <> pg_backend_pid()"
 	var session int64
 	for deadline := time.Now().Add(2 * time.Minute); session == 0; time.Sleep(time.Millisecond) {
 		select {
@@ -129,13 +141,13 @@ func (p *program) killAt(conn *pgx.Conn, lock string, args ...string) {
 			p.t.Fatalf("%v ended before it came to the lock: %s", args, out.String())
 		default:
 		}
-		if session = one[int64](p.t, conn, waiting); time.Now().After(deadline) {
+		if session = one[int64](p.t, conn, waiting, kind); time.Now().After(deadline) {
 			p.t.Fatalf("%v doesn't come to the lock", args)
 		}
 	}
 	kill(p.t, cmd.Process.Pid)
 	<-ended
-	if _, err := conn.Exec(ctx, fmt.Sprintf("SELECT pg_advisory_unlock(%s)", lock)); err != nil {
+	if _, err := conn.Exec(ctx, release); err != nil {
 		p.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(2 * time.Minute); one[bool](p.t, conn, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", session); time.Sleep(time.Millisecond) {

@@ -30,7 +30,7 @@ func (c *creditNotesListCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		t := table{columns: []column{
-			text("number"), text("id"), text("account"), text("invoice"), text("cancels"), number("total"), text("currency"), text("reason"), text("reference"), text("by"),
+			text("number"), text("id"), text("account"), text("invoice"), text("cancels").optional(), number("total"), text("currency"), text("reason"), text("reference").optional(), text("by"),
 			text("issued_at"), number("position"),
 		}}
 		for _, n := range all {

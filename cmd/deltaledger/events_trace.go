@@ -35,8 +35,10 @@ func (c *eventsTraceCmd) Run(ctx context.Context, s *session) error {
 
 func traceTable(t billing.Trace) table {
 	out := table{columns: []column{
-		text("kind"), text("id"), text("account"), number("amount"), text("currency"), text("invoice"), text("status"), text("cycle_start"), text("cycle_end"),
-		text("zone"), text("run"), number("line"), text("charge"), number("line_amount"), text("late"), text("origin_start"), text("origin_invoice"), text("rerates"), text("unbilled"),
+		text("kind"), text("id"), text("account"), number("amount"), text("currency"), text("invoice").optional(), text("status").optional(),
+		text("cycle_start").optional(), text("cycle_end").optional(), text("zone").optional(), text("run").optional(), number("line").optional(),
+		text("charge").optional(), number("line_amount").optional(), text("late").optional(), text("origin_start"), text("origin_invoice").optional(),
+		text("rerates").optional(), text("unbilled").optional(),
 	}}
 	var notes []string
 	for _, r := range t.Rows {

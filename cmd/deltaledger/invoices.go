@@ -88,8 +88,9 @@ func zoneOf(v billing.Invoice) *time.Location { return zoneNamed(v.Zone) }
 // invoiceTable shows each cycle by dates of its own zone.
 func invoiceTable(list ...billing.Invoice) table {
 	t := table{columns: []column{
-		text("number"), text("id"), text("account"), text("status"), text("cycle_start"), text("cycle_end"), text("zone"), text("stream"),
-		number("total"), number("credited"), number("paid"), number("open"), text("currency"), number("events"), text("rebills"), text("rebilled_by"), text("review"),
+		text("number"), text("id"), text("account"), text("status"), text("cycle_start"), text("cycle_end"), text("zone"), text("stream").optional(),
+		number("total"), number("credited"), number("paid"), number("open"), text("currency"), number("events"), text("rebills").optional(), text("rebilled_by").optional(),
+		text("review").optional(),
 	}}
 	for _, v := range list {
 		zone := zoneOf(v)
@@ -137,8 +138,9 @@ func (c *invoicesShowCmd) Run(ctx context.Context, s *session) error {
 // lineTable holds what a line can be recomputed from: amount = round(price(before + added)) - billed.
 func lineTable(ctx context.Context, a *app, v billing.Invoice) (table, error) {
 	t := table{columns: []column{
-		number("line"), text("charge"), text("price"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice"),
+		number("line"), text("charge"), text("price"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice").optional(),
 		number("events"), number("before"), number("added"), number("exact"), number("billed"), number("amount"), number("credited"), text("currency"),
+		text("adjusts").optional(), text("why").optional(), text("by").optional(), text("approved_by").optional(),
 	}}
 	zone := zoneOf(v)
 	numbers := map[uuid.UUID]string{}
@@ -154,7 +156,8 @@ func lineTable(ctx context.Context, a *app, v billing.Invoice) (table, error) {
 			}
 		}
 		t.add(strconv.Itoa(l.Line), l.Charge, charge.InWords(""), day(l.OriginStart, zone), day(l.OriginEnd, zone), strconv.FormatBool(l.Late), origin,
-			fmt.Sprint(l.Events), l.Before.String(), l.Added.String(), l.Exact.String(), l.Billed.String(), l.Amount.String(), l.Credited.String(), v.Currency)
+			fmt.Sprint(l.Events), l.Before.String(), l.Added.String(), l.Exact.String(), l.Billed.String(), l.Amount.String(), l.Credited.String(), v.Currency,
+			l.Adjusts, l.Why, l.By, l.ApprovedBy)
 	}
 	return t, nil
 }

@@ -30,7 +30,7 @@ func (c *invoicesExplainCmd) Run(ctx context.Context, s *session) error {
 		}
 		zone := zoneOf(v)
 		t := table{columns: []column{
-			number("line"), text("charge"), text("terms"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice"), text("step"), text("how"), number("result"), text("currency"),
+			number("line"), text("charge"), text("terms"), text("origin_start"), text("origin_end"), text("late"), text("origin_invoice").optional(), text("step"), text("how"), number("result"), text("currency"),
 		}}
 		for _, l := range e.Lines {
 			origin := l.OriginNumber

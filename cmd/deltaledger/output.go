@@ -26,11 +26,15 @@ type table struct {
 type column struct {
 	name  string
 	right bool // numbers are set flush right
+	maybe bool // left out for people where no row has anything in it
 }
 
 // text and number begin a table: text("stream"), number("amount").
 func text(name string) column   { return column{name: name} }
 func number(name string) column { return column{name: name, right: true} }
+
+// optional is a column that people aren't shown where it is empty in every row. CSV always has it.
+func (c column) optional() column { c.maybe = true; return c }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
@@ -73,6 +77,7 @@ func (t table) writeCSV(w io.Writer) error {
 
 // write writes aligned columns.
 func (t table) write(w io.Writer) error {
+	t = t.shown()
 	out := newAligned(w, t.columns)
 	for _, row := range t.rows {
 		out.measure(row)
@@ -86,6 +91,28 @@ func (t table) write(w io.Writer) error {
 		}
 	}
 	return writeNote(w, t.note)
+}
+
+// shown is the table without the optional columns that no row has anything in.
+func (t table) shown() table {
+	var keep []int
+	for i, c := range t.columns {
+		if !c.maybe || slices.ContainsFunc(t.rows, func(row []string) bool { return row[i] != "" }) {
+			keep = append(keep, i)
+		}
+	}
+	out := table{note: t.note}
+	for _, i := range keep {
+		out.columns = append(out.columns, t.columns[i])
+	}
+	for _, row := range t.rows {
+		var cells []string
+		for _, i := range keep {
+			cells = append(cells, row[i])
+		}
+		out.add(cells...)
+	}
+	return out
 }
 
 func writeNote(w io.Writer, note string) error {

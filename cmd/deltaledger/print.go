@@ -13,7 +13,12 @@ import (
 
 // printed says how a document is printed.
 type printed struct {
-	To         string `placeholder:"FILE" help:"Write to this file, in the place of what is there, and not to standard output."`
+	To string `placeholder:"FILE" help:"Write to this file, in the place of what is there, and not to standard output."`
+	paged
+}
+
+// paged says what a page looks like.
+type paged struct {
 	Paper      string `default:"a4" help:"What the page is laid out for: a4 or letter."`
 	Letterhead string `placeholder:"FILE" help:"JSON with from, to and notes, each a list of lines: who bills, who is billed, how to pay."`
 }
@@ -107,7 +112,7 @@ func (c *creditNotesPrintCmd) Run(ctx context.Context, s *session) error {
 }
 
 // options are what the flags say of the page.
-func (p printed) options(s *session) (pages.Options, error) {
+func (p paged) options(s *session) (pages.Options, error) {
 	paper, err := pages.ParsePaper(p.Paper)
 	if err != nil {
 		return pages.Options{}, usagef("--paper: %v", err)
@@ -135,24 +140,29 @@ func writePage(out *bytes.Buffer) func(pages.Page, error) error {
 	}
 }
 
-// write writes the document where it is wanted. A file is there whole or not at all.
-func (p printed) write(s *session, content []byte) (err error) {
+// write writes the document where it is wanted.
+func (p printed) write(s *session, content []byte) error {
 	if p.To == "" {
 		_, err := s.out.Write(content)
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(p.To), ".deltaledger-*")
+	return writeDocument(s, p.To, content)
+}
+
+// writeDocument writes a file in the place of what is there. It is there whole or not at all.
+func writeDocument(s *session, to string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(to), ".deltaledger-*")
 	if err != nil {
 		return fmt.Errorf("write the document: %w", err)
 	}
 	_, err = f.Write(content)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), p.To)
+		err = os.Rename(f.Name(), to)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("write the document: %w", err), os.Remove(f.Name()))
 	}
-	s.say("wrote %s", p.To)
+	s.say("wrote %s", to)
 	return nil
 }

@@ -150,7 +150,7 @@ func (c *termsShowCmd) Run(ctx context.Context, s *session) error {
 }
 
 func termsColumns() []column {
-	return []column{number("version"), text("account"), text("effective_from"), text("start"), text("cadence"), text("anchor"), text("zone"), text("grace"), text("group_by"), text("contract"), text("charges")}
+	return []column{number("version"), text("account").optional(), text("effective_from").optional(), text("start").optional(), text("cadence"), text("anchor"), text("zone"), text("grace"), text("group_by"), text("contract").optional(), text("charges")}
 }
 
 func termsCells(t billing.Terms) []string {

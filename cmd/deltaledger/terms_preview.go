@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"deltaledger/billing"
+	pages "deltaledger/export/document"
 )
 
 type termsPreviewCmd struct {
@@ -18,23 +19,35 @@ type termsPreviewCmd struct {
 	AsOf    string `placeholder:"W|TIME" help:"Draft as of a watermark or an RFC 3339 time; without it, everything recorded until now counts."`
 	File    string `placeholder:"FILE" help:"Look at terms that aren't recorded, as if they were: a file with JSON; - is standard input."`
 	Closed  bool   `help:"Show instead what the terms would change for closed cycles if terms set --adjust-closed recorded them; without --file, what those change that are recorded and not billed yet."`
+	Print   string `placeholder:"FILE" help:"Write the drafts to this file too, as a page to print: each marked as a draft, without a number."`
+	paged
 }
 
 // Help is shown below the command's flags.
 func (termsPreviewCmd) Help() string {
-	return `The cycles that aren't closed and those that come, and below them what the invoices of the cycles that have begun would be now, and how many orders are on none of them because they aren't final. Nothing of it is stored: the close computes it anew from what is recorded by then. As CSV it is the cycles alone.
+	return `The cycles that aren't closed and those that come, and below them what the invoices of the cycles that have begun would be now, and how many orders are on none of them because they aren't final. Nothing of it is stored: the close computes it anew from what is recorded by then. As CSV it is the cycles alone. With --print the drafts are a page for people too, to be looked at before anything is billed.
 
   deltaledger terms preview acme --count 3
   deltaledger terms preview acme --count 0 --output json
   deltaledger terms preview acme --file new-terms.json
+  deltaledger terms preview acme --file new-terms.json --print draft.html --letterhead letterhead.json
   deltaledger terms preview acme --file new-terms.json --closed`
 }
 
 // Run shows the preview.
 func (c *termsPreviewCmd) Run(ctx context.Context, s *session) error {
+	if c.Closed && c.Print != "" {
+		return usagef("--print shows drafts, and --closed has none: leave one of them out")
+	}
+	if c.Letterhead != "" && c.Print == "" {
+		return usagef("--letterhead is for the page that --print writes, so give both or neither")
+	}
+	options, err := c.options(s)
+	if err != nil {
+		return err
+	}
 	r := billing.PreviewRequest{Account: c.Account, Count: c.Count, AsOf: c.AsOf}
 	if c.File != "" {
-		var err error
 		if r.Terms, err = readFile(s, c.File, billing.MaxTermsBytes); err != nil {
 			return err
 		}
@@ -56,6 +69,15 @@ func (c *termsPreviewCmd) Run(ctx context.Context, s *session) error {
 			t.add(day(cy.Start, zone), day(cy.End, zone), cy.Zone, fmt.Sprint(cy.Terms), fmt.Sprint(cy.Base), stamp(cy.ClosableFrom))
 		}
 		t.note = draftsNote(p)
+		if c.Print != "" {
+			page, err := pages.Preview(p, options)
+			if err != nil {
+				return err
+			}
+			if err := writeDocument(s, c.Print, page.HTML); err != nil {
+				return err
+			}
+		}
 		return s.show(p, t)
 	})
 }
@@ -113,17 +135,13 @@ func draftsNote(p billing.Preview) string {
 		if zone == nil {
 			zone = time.UTC
 		}
-		head := fmt.Sprintf("%s to %s: %s %s of %s", day(d.CycleStart, zone), day(d.CycleEnd, zone), d.Total, d.Currency, plural(d.Events, "event"))
+		head := fmt.Sprintf("%s to %s: %s %s%s", day(d.CycleStart, zone), day(d.CycleEnd, zone), d.Total, d.Currency, ofEvents(d.Events))
 		if d.Stream != "" {
 			head += " of " + printable(d.Stream)
 		}
 		lines = append(lines, head)
 		for _, l := range d.Lines {
-			late := ""
-			if l.Late {
-				late = fmt.Sprintf(", late of %s to %s", day(l.OriginStart, zone), day(l.OriginEnd, zone))
-			}
-			lines = append(lines, fmt.Sprintf("  %s: %s of %s%s", printable(l.Charge), l.Amount, plural(l.Events, "event"), late))
+			lines = append(lines, "  "+draftLine(l, p.Names, zone))
 		}
 	}
 	for _, o := range p.Waiting {
@@ -131,4 +149,33 @@ func draftsNote(p billing.Preview) string {
 			plural(o.Orders, "order"), o.Amount, o.Currency, plural(o.Events, "event"), stamp(o.Oldest)))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// draftLine says what a line of a draft bills, of which cycle, and of an adjustment whose it is and why.
+func draftLine(l billing.Line, names billing.Names, zone *time.Location) string {
+	out := fmt.Sprintf("%s: %s%s", printable(l.Charge), l.Amount, ofEvents(l.Events))
+	if l.Late {
+		out += fmt.Sprintf(", for %s to %s", day(l.OriginStart, zone), day(l.OriginEnd, zone))
+		if first := names.Of(l.OriginInvoice); first != "" {
+			out += ", billed first on " + printable(first)
+		}
+	}
+	if l.Adjusts == billing.AdjustsTerms {
+		out += ", by terms recorded since"
+	}
+	if l.By != "" {
+		out += fmt.Sprintf(", %s, by %s", printable(l.Why), printable(l.By))
+	}
+	if l.ApprovedBy != "" {
+		out += ", approved by " + printable(l.ApprovedBy)
+	}
+	return out
+}
+
+// ofEvents says of how many events an amount is; nothing for none.
+func ofEvents(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return " of " + plural(n, "event")
 }

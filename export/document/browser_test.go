@@ -194,7 +194,21 @@ func TestStampsStandOnEveryPage(t *testing.T) {
 	void := b.print(page(t, v, nil, options(t)))
 	v.Number, v.IssuedAt, v.Status = "", nil, billing.Ready
 	draft := b.print(page(t, v, nil, options(t)))
-	for stamp, sheets := range map[string][]sheet{"VOID": void, "DRAFT": draft} {
+	ahead := preview(t)
+	ahead.Drafts[1].Lines = v.Lines
+	p, err := Preview(ahead, options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	preview := b.print(p)
+	if n := slices.IndexFunc(preview, func(s sheet) bool { return strings.Contains(s.text, "2026-03-01 – 2026-03-31") }); n < 1 || strings.Contains(preview[n].text, "Goodwill") {
+		t.Errorf("the second draft begins on sheet %d", n)
+	}
+	for _, c := range []struct {
+		stamp  string
+		sheets []sheet
+	}{{"VOID", void}, {"DRAFT", draft}, {"DRAFT", preview}} {
+		stamp, sheets := c.stamp, c.sheets
 		if len(sheets) < 3 {
 			t.Errorf("%s: %d pages", stamp, len(sheets))
 		}
@@ -203,6 +217,25 @@ func TestStampsStandOnEveryPage(t *testing.T) {
 				t.Errorf("page %d lacks %s:\n%s", i+1, stamp, s.text)
 			}
 		}
+	}
+}
+
+// On a screen nothing of the page covers the stamp.
+func TestStampIsSeenOnTheScreen(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	p, err := Preview(preview(t), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.EmulateViewport(880, 1240))
+	b.open(p)
+	if top := ask[string](b, `(() => {
+		const stamp = document.querySelector(".stamp"), box = stamp.getBoundingClientRect();
+		stamp.style.setProperty("pointer-events", "auto"); // so that the browser counts it among what is there
+		return document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2).className;
+	})()`); top != "stamp" {
+		t.Errorf("in the middle of the page stands %q", top)
 	}
 }
 

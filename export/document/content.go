@@ -147,7 +147,10 @@ func describe(l billing.Line, names billing.Names, z *time.Location) cell {
 	}
 	c.Below = append(append(c.Below, what), tiers(l, charge)...)
 	if l.Adjusts == billing.AdjustsTerms {
-		c.Below = append(c.Below, "By terms that were changed")
+		c.Below = append(c.Below, because("By terms that were changed", l.Why))
+	}
+	if made := byWhom(l); made != "" {
+		c.Below = append(c.Below, made)
 	}
 	if l.Late {
 		late := "For " + period(l.OriginStart, l.OriginEnd, z)
@@ -161,6 +164,29 @@ func describe(l billing.Line, names billing.Names, z *time.Location) cell {
 		}
 	}
 	return c
+}
+
+// because is what happened and why, where that is known.
+func because(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return what + ": " + readable(why)
+}
+
+// byWhom says who made an adjustment, and who approved it where that was needed.
+func byWhom(l billing.Line) string {
+	if l.By == "" {
+		return ""
+	}
+	made := "Made by "
+	if l.Adjusts == billing.AdjustsTerms {
+		made = "Recorded by "
+	}
+	if made += readable(l.By); l.ApprovedBy != "" {
+		made += ", approved by " + readable(l.ApprovedBy)
+	}
+	return made
 }
 
 // maxTiers is how many tiers a line tells.
@@ -266,6 +292,7 @@ func creditNoteContent(n billing.CreditNote, v billing.Invoice, o Options) conte
 	c.fact("Account", n.Account)
 	c.fact("Currency", n.Currency)
 	c.fact("Reason", n.Reason)
+	c.fact("Made by", n.By)
 	c.fact("Reference", n.Reference)
 	c.Heads = []head{{"Line", true}, {"Description", false}, {"Billed", true}, {"Credited (" + readable(n.Currency) + ")", true}}
 	billed := map[int]billing.Line{}
@@ -276,7 +303,7 @@ func creditNoteContent(n billing.CreditNote, v billing.Invoice, o Options) conte
 	for i, l := range n.Lines {
 		rows[i] = row{[]cell{
 			{Text: fmt.Sprint(l.Line), Number: true},
-			{Text: readable(l.Charge), Below: []string{readable(fmt.Sprintf("line %d of invoice %s", l.Line, n.Corrects))}},
+			credited(l, billed[l.Line], n.Corrects),
 			number(billed[l.Line].Amount.String()),
 			number(l.Amount.String()),
 		}}
@@ -284,6 +311,19 @@ func creditNoteContent(n billing.CreditNote, v billing.Invoice, o Options) conte
 	c.rows(rows)
 	c.Sums = []sum{{Name: "Total credited", Value: readable(n.Currency) + " " + grouped(n.Total.String()), Strong: true}}
 	c.end(o, "Credit note "+n.ID.String()+".")
+	return c
+}
+
+// credited says which line a credit note takes back, and of an adjustment whose it was and why.
+func credited(l billing.CreditNoteLine, billed billing.Line, corrects string) cell {
+	c := cell{Text: readable(l.Charge), Below: []string{readable(fmt.Sprintf("line %d of invoice %s", l.Line, corrects))}}
+	if billed.Adjusts == billing.AdjustsManual {
+		c.Text = "Adjustment"
+		c.Below = append(c.Below, readable(billed.Why))
+	}
+	if made := byWhom(billed); made != "" {
+		c.Below = append(c.Below, made)
+	}
 	return c
 }
 

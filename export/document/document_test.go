@@ -9,6 +9,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"deltaledger/billing"
+	"deltaledger/ledger"
 )
 
 func at(t testing.TB, text string) time.Time {
@@ -61,6 +62,7 @@ func invoice(t testing.TB) (billing.Invoice, billing.Names) {
 	}
 	v.Lines = append(v.Lines, line(t, 6, `{"name":"adjustment","model":"adjustment","amount":"-25.00"}`, "0", "-25.00", 0))
 	v.Lines[5].Adjusts, v.Lines[5].Why = billing.AdjustsManual, "Goodwill for the outage of 3 February"
+	v.Lines[5].By, v.Lines[5].ApprovedBy = "jane.doe", "john.roe"
 	v.Lines[3].Days, v.Lines[3].PeriodDays = 28, 28
 	l := &v.Lines[4]
 	l.Late, l.OriginInvoice, l.OriginStart, l.OriginEnd, l.Billed = true, &january, at(t, "2025-12-31T23:00:00Z"), at(t, "2026-01-31T23:00:00Z"), money("4120.02")
@@ -76,6 +78,18 @@ func total(v *billing.Invoice) {
 		v.Total.Amount = v.Total.Amount.Add(l.Amount.Amount)
 	}
 	v.Open = v.Total
+}
+
+// preview has two drafts, of which the first has what the invoice has.
+func preview(t testing.TB) billing.Preview {
+	v, names := invoice(t)
+	open := billing.Draft{CycleStart: v.CycleStart, CycleEnd: v.CycleEnd, Currency: "EUR", Total: v.Total, Events: v.Events, Lines: v.Lines}
+	next := billing.Draft{CycleStart: v.CycleEnd, CycleEnd: at(t, "2026-03-31T22:00:00Z"), Currency: "EUR", Total: money("99.00"), Lines: v.Lines[3:4]}
+	return billing.Preview{
+		Account: v.Account, Drafts: []billing.Draft{open, next}, Names: names, Supposed: true,
+		Cycles: []billing.PreviewCycle{{Start: open.CycleStart, End: open.CycleEnd, Zone: v.Zone}, {Start: next.CycleStart, End: next.CycleEnd, Zone: v.Zone}},
+		AsOf:   ledger.Watermark{Position: 4_821_377},
+	}
 }
 
 // long is an invoice of so many lines.

@@ -70,7 +70,7 @@ func Invoice(v billing.Invoice, names billing.Names, o Options) (Page, error) {
 	if name == "" {
 		name = "draft-" + v.ID.String()
 	}
-	return render(invoiceContent(v, names, o), o.Paper, name)
+	return render(o.Paper, name, invoiceContent(v, names, o))
 }
 
 // CreditNote makes the page of a credit note. v is the invoice that it corrects, with its lines.
@@ -79,23 +79,25 @@ func CreditNote(n billing.CreditNote, v billing.Invoice, o Options) (Page, error
 	if name == "" {
 		name = "draft-" + n.ID.String()
 	}
-	return render(creditNoteContent(n, v, o), o.Paper, name)
+	return render(o.Paper, name, creditNoteContent(n, v, o))
 }
 
-func render(c content, p Paper, name string) (Page, error) {
+// render makes one document of contents that have the title, name and stamp of the first, each on paper of its own.
+func render(p Paper, name string, all ...content) (Page, error) {
 	t, err := template.New("document").Parse(pageTemplate)
 	if err != nil {
 		return Page{}, fmt.Errorf("read the template of documents: %w", err)
 	}
-	style := styleOf(c, p)
+	style := styleOf(all[0], p)
 	sum := sha256.Sum256([]byte(style))
 	policy := "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	var out strings.Builder
 	err = t.Execute(&out, struct {
 		content
+		Sheets []content
 		Style  template.CSS
 		Policy string
-	}{c, template.CSS(style), policy})
+	}{all[0], all, template.CSS(style), policy})
 	if err != nil {
 		return Page{}, fmt.Errorf("make a document: %w", err)
 	}

@@ -66,12 +66,54 @@ func TestPagesAreGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "credit-note.html", p.HTML)
+	if p, err = Preview(preview(t), options(t)); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "preview.html", p.HTML)
 	var lines, credited bytes.Buffer
 	if err := errors.Join(CSV(&lines, v, names), CreditNoteCSV(&credited, n)); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "invoice.csv", lines.Bytes())
 	golden(t, "credit-note.csv", credited.Bytes())
+}
+
+// Every adjustment on a page says whose it is, and why.
+func TestAdjustmentsSayWhose(t *testing.T) {
+	t.Parallel()
+	v, names := invoice(t)
+	l := &v.Lines[4]
+	l.Adjusts, l.Why, l.By = billing.AdjustsTerms, "agreed <in> March", "ann"
+	html := string(page(t, v, names, options(t)).HTML)
+	for _, want := range []string{
+		"<bdi>Goodwill for the outage of 3 February</bdi>", "<bdi>Made by jane.doe, approved by john.roe</bdi>",
+		"<bdi>By terms that were changed: agreed &lt;in&gt; March</bdi>", "<bdi>Recorded by ann</bdi>",
+	} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the invoice lacks %q", want)
+		}
+	}
+	n, corrected := note(t)
+	n.By = "mary"
+	n.Lines = append(n.Lines, billing.CreditNoteLine{Line: 6, Charge: "adjustment", Amount: money("-5.00")})
+	p, err := CreditNote(n, corrected, options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<dt>Made by</dt><dd><bdi>mary</bdi></dd>", "<bdi>Goodwill for the outage of 3 February</bdi>", "<bdi>Made by jane.doe, approved by john.roe</bdi>"} {
+		if !strings.Contains(string(p.HTML), want) {
+			t.Errorf("the credit note lacks %q", want)
+		}
+	}
+}
+
+func TestPreviewWithoutDrafts(t *testing.T) {
+	t.Parallel()
+	p := preview(t)
+	p.Drafts = nil
+	if _, err := Preview(p, options(t)); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
 }
 
 var styleElement = regexp.MustCompile(`(?s)<style>(.*)</style>`)
