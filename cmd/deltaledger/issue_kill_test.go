@@ -28,7 +28,9 @@ func TestKillsWhileIssuing(t *testing.T) {
 	}
 	p.must("ingest", p.file("events.csv", events.String()))
 	p.must("close", "--through", "2025-01-31", "--review")
-	var page struct{ Invoices []struct{ ID, Number, Account string } }
+	var page struct {
+		Invoices []struct{ ID, Number, Account string }
+	}
 	p.ask(&page, "invoices", "list", "--status", "ready")
 	if len(page.Invoices) != invoices {
 		t.Fatalf("%d invoices wait", len(page.Invoices))
