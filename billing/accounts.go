@@ -138,19 +138,18 @@ ON CONFLICT (account) DO NOTHING`
 
 // Accounts that have had events since their last close, or have events after its end or such that wait for their
 // orders, or adjustments that wait for the next, or terms that bill cycles without events. Which cycles those are in,
-// and whether a run without a row has passed them, only the calendar knows.
+// and whether a run without a row has passed them, only the calendar knows. Everything about an account is looked up
+// for that account alone (OFFSET 0), so that a page costs what its accounts do.
 const sqlPendingAccounts = `
-WITH adjusted AS MATERIALIZED (
-    SELECT s.account FROM billing.adjustment_states s WHERE s.status = 'ready' AND s.account > $1 AND ($2 = '' OR s.account = $2)
-  UNION
-    SELECT r.account FROM billing.reratings r
-    WHERE r.account > $1 AND ($2 = '' OR r.account = $2)
-      AND NOT EXISTS (SELECT FROM billing.rerated d WHERE d.account = r.account AND d.terms = r.terms)
-)
-SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at, k.carries OR COALESCE(c.carried > 0, false), a.account IN (SELECT d.account FROM adjusted d)
+SELECT a.account, a.pending_from, a.pending_through, c.through_at, c.watermark, c.taken_at, k.carries OR COALESCE(c.carried > 0, false), k.adjusts
 FROM billing.accounts a
 CROSS JOIN LATERAL (
-    SELECT EXISTS (SELECT FROM billing.carried w WHERE w.account = a.account AND w.settled IS NULL) AS carries
+    SELECT EXISTS (SELECT FROM billing.carried w WHERE w.account = a.account AND w.settled IS NULL) AS carries,
+           EXISTS (` + readyAdjustments + ` WHERE o.account = a.account AND s.status = 'ready' OFFSET 0)
+        OR EXISTS (SELECT FROM billing.reratings r
+                   WHERE r.account = a.account
+                     AND NOT EXISTS (SELECT FROM billing.rerated d WHERE d.account = r.account AND d.terms = r.terms OFFSET 0)
+                   OFFSET 0) AS adjusts
     OFFSET 0
 ) k
 LEFT JOIN LATERAL (
@@ -162,7 +161,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) c ON true
 WHERE a.account > $1 AND ($2 = '' OR a.account = $2)
-  AND (a.pending_from IS NOT NULL OR k.carries OR c.carried > 0 OR c.through_at IS NULL OR a.pending_through >= c.through_at OR a.account IN (SELECT d.account FROM adjusted d)
+  AND (a.pending_from IS NOT NULL OR k.carries OR c.carried > 0 OR c.through_at IS NULL OR a.pending_through >= c.through_at OR k.adjusts
        OR EXISTS (SELECT FROM billing.terms t
                   WHERE t.account IS NULL AND jsonb_path_exists(t.terms, '$.charges[*] ? (@.model == "flat" || exists (@.minimum))'))
        OR EXISTS (SELECT FROM billing.terms t

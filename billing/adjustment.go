@@ -141,6 +141,9 @@ func (b *Billing) adjustTx(ctx context.Context, tx pgx.Tx, v *view, r AdjustRequ
 		return uuid.Nil, err
 	}
 	id := b.newID()
+	if _, err := tx.Exec(ctx, sqlInsertOpenAdjustment, r.Account, id); err != nil {
+		return id, err
+	}
 	_, err = tx.Exec(ctx, sqlInsertAdjustment, r.Account, id, r.Currency, amount.String(), r.Reason, r.Reference, orNull(origin),
 		limit.exceededBy(Money{amount, r.Currency}), above, r.By)
 	return id, err

@@ -19,11 +19,22 @@ type pendingAdjustment struct {
 	madeAt   time.Time
 }
 
+// The open adjustments, each with its state.
+const readyAdjustments = `
+    SELECT
+    FROM billing.open_adjustments o
+    CROSS JOIN LATERAL (
+        SELECT t.status FROM billing.adjustment_states t WHERE t.account = o.account AND t.adjustment = o.adjustment OFFSET 0
+    ) s`
+
 const sqlPendingAdjustments = `
 SELECT a.id, a.currency, a.amount, a.origin_start, a.made_at
-FROM billing.adjustments a
-JOIN billing.adjustment_states s ON s.account = a.account AND s.adjustment = a.id
-WHERE a.account = $1 AND s.status = 'ready' AND s.position <= $2
+FROM billing.open_adjustments o
+JOIN billing.adjustments a ON a.account = o.account AND a.id = o.adjustment
+CROSS JOIN LATERAL (
+    SELECT t.status, t.position FROM billing.adjustment_states t WHERE t.account = o.account AND t.adjustment = o.adjustment OFFSET 0
+) s
+WHERE o.account = $1 AND s.status = 'ready' AND s.position <= $2
 ORDER BY a.position`
 
 func readPendingAdjustments(ctx context.Context, q querier, account string, watermark int64) ([]pendingAdjustment, error) {
@@ -42,6 +53,29 @@ func readPendingAdjustments(ctx context.Context, q querier, account string, wate
 		return nil, fmt.Errorf("read adjustments: %w", err)
 	}
 	return all, nil
+}
+
+const sqlInsertOpenAdjustment = `
+INSERT INTO billing.open_adjustments (account, adjustment)
+VALUES ($1, $2)`
+
+const sqlDeleteOpenAdjustments = `
+DELETE FROM billing.open_adjustments o
+WHERE o.account = $1 AND o.adjustment = ANY($2)`
+
+// queueBilled queues that the adjustments that drafts bill wait no more.
+func queueBilled(out *writes, account string, all []*draft) {
+	var ids []uuid.UUID
+	for _, v := range all {
+		for _, l := range v.lines {
+			if l.adjustment != nil {
+				ids = append(ids, *l.adjustment)
+			}
+		}
+	}
+	if len(ids) > 0 {
+		out.exec(nil, sqlDeleteOpenAdjustments, account, ids)
+	}
 }
 
 // adjustmentName is how lines of adjustments call their charge, adjustmentRank where they stand among those of a cycle.

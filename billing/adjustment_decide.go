@@ -77,6 +77,11 @@ func (r DecideRequest) decide(ctx context.Context, tx pgx.Tx, account string, id
 	case samePerson(r.By, a.MadeBy):
 		return ledger.Invalid("by", r.By, "must be another person than the one who made it")
 	}
+	if r.Outcome == Rejected {
+		if _, err := tx.Exec(ctx, sqlDeleteOpenAdjustments, account, []uuid.UUID{id}); err != nil {
+			return err
+		}
+	}
 	_, err = tx.Exec(ctx, sqlInsertDecision, account, id, r.Outcome, r.Why, a.MadeBy, r.By)
 	return err
 }

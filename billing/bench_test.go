@@ -11,6 +11,12 @@ import (
 // fill records n events of January, spread over accounts.
 func (f *fixture) fill(n, accounts int) {
 	f.Helper()
+	f.fillWith(n, accounts, func(int, *ledger.Event) {})
+}
+
+// fillWith is fill with what each changes of its event.
+func (f *fixture) fillWith(n, accounts int, each func(k int, e *ledger.Event)) {
+	f.Helper()
 	start := mustTime(f, "2026-01-01T00:00:00Z")
 	amount, err := ledger.ParseAmount("12.34")
 	if err != nil {
@@ -25,6 +31,7 @@ func (f *fixture) fill(n, accounts int) {
 				ID: fmt.Sprintf("b%08d", k), Source: "orders", Type: "order.placed", Account: fmt.Sprintf("account-%05d", k%accounts),
 				OccurredAt: start.Add(time.Duration(k) * 2 * time.Second).UTC(), Currency: "USD", Amount: amount,
 			}
+			each(k, &batch[i])
 		}
 		f.record(batch...)
 	}
@@ -54,37 +61,62 @@ SELECT e.account, e.position, e.recorded_at, '2026-01-01Z', $1
 FROM ledger.events e
 WHERE e.account = $2 AND e.occurred_at >= '2026-01-01Z' AND e.occurred_at < '2026-02-01Z'`
 
-// One cycle of a million events, against one INSERT of a million pins with the same constraints. The
-// ratio is the rate of the close over that of the INSERT.
-func BenchmarkCloseLargeCycle(b *testing.B) {
-	const n = 1_000_000
+// pinsAlone is how long one INSERT takes of n pins of January with the same constraints.
+func pinsAlone(b *testing.B, n int) time.Duration {
+	b.Helper()
+	g := newFixture(b, "2026-02-10T00:00:00Z")
+	g.fill(n, 1)
+	// The close of the last event gives the account an invoice that the pins can name.
+	g.closeAt(g.watermark(), "2025-12-31")
+	g.record(g.event("account-00000", "2025-12-15T00:00:00Z", "1"))
+	id := g.stub()
+	start := time.Now()
+	if _, err := g.db.App.Exec(g.Context(), sqlPinsAlone, id, "account-00000"); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+// benchCloseLarge closes a January of n events that prepare has recorded, against one INSERT of as many pins. The ratio
+// is the rate of the close over that of the INSERT.
+func benchCloseLarge(b *testing.B, n int, prepare func(*fixture)) {
 	for b.Loop() {
 		b.StopTimer()
 		f := newFixture(b, "2026-02-10T00:00:00Z")
-		f.fill(n, 1)
+		prepare(f)
 		b.StartTimer()
 		start := time.Now()
-		if done := f.close("2026-01-31"); done.Pinned != n {
+		if done := f.close("2026-01-31"); done.Pinned != int64(n) {
 			b.Fatalf("result: %+v", done)
 		}
 		closing := time.Since(start)
 		b.StopTimer()
-
-		g := newFixture(b, "2026-02-10T00:00:00Z")
-		g.fill(n+1, 1)
-		// The close of the last event gives the account an invoice that the pins can name.
-		g.closeAt(g.watermark(), "2025-12-31")
-		g.record(g.event("account-00000", "2025-12-15T00:00:00Z", "1"))
-		id := g.stub()
-		start = time.Now()
-		if _, err := g.db.App.Exec(g.Context(), sqlPinsAlone, id, "account-00000"); err != nil {
-			b.Fatal(err)
-		}
-		alone := time.Since(start)
-		b.ReportMetric(n/closing.Seconds(), "events/s")
+		alone := pinsAlone(b, n)
+		b.ReportMetric(float64(n)/closing.Seconds(), "events/s")
+		b.ReportMetric(float64(n)/alone.Seconds(), "pins/s")
 		b.ReportMetric(alone.Seconds()/closing.Seconds(), "ratio")
 		b.StartTimer()
 	}
+}
+
+// One cycle of a million events.
+func BenchmarkCloseLargeCycle(b *testing.B) {
+	const n = 1_000_000
+	benchCloseLarge(b, n, func(f *fixture) { f.fill(n, 1) })
+}
+
+// The same of 100,000 orders of ten events each, billed in the cycle in which they are final.
+func BenchmarkCloseLargeCycleOfOrders(b *testing.B) {
+	const n = 1_000_000
+	benchCloseLarge(b, n, func(f *fixture) {
+		f.terms(byOrder)
+		f.fillWith(n, 1, func(k int, e *ledger.Event) {
+			e.Stream = fmt.Sprintf("order-%06d", k/10_000*1000+k%1000) // ten a time of 1,000
+			if k%10_000 >= 9000 {
+				e.Type = "order.completed"
+			}
+		})
+	})
 }
 
 // stub writes an invoice without lines and pins, by SQL alone.

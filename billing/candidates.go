@@ -122,18 +122,34 @@ const sourceOf = `
                           UNION ALL
                             SELECT c.source FROM archive.events c WHERE c.position = e.caused_by AND c.recorded_at = e.recorded_at) END`
 
-// The events, each with its cycle, and the name of its stream where that has an invoice of its own:
-// source/stream, with slashes in the source escaped, so that two streams never share a name. Events
-// without a stream share the account's invoice.
-const fromEvents = `
-    ledger.every_event e
-    CROSS JOIN LATERAL (SELECT width_bucket(e.occurred_at, @bounds::timestamptz[]) AS cycle, 0 AS target, false AS late) b
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN (@by_stream::boolean[])[b.cycle] AND e.stream IS NOT NULL
+// nameOfStream stands in SQL where only those windows have it whose terms make invoices for streams.
+const nameOfStream = `
+               CASE WHEN (@by_stream::boolean[])[b.cycle] AND e.stream IS NOT NULL
                     THEN replace(replace(` + sourceOf + `, '%', '%25'), '/', '%2F') || '/' || e.stream
-                    ELSE '' END AS stream
-    ) s
-    CROSS JOIN LATERAL (SELECT ` + noMask + ` AS mask) f`
+                    ELSE '' END`
+
+// The events that a condition finds, each with its cycle, the name of its stream where that has an invoice of its
+// own (source/stream, with slashes in the source escaped, so that two streams never share a name; events without a
+// stream share the account's invoice), and the mask of what the charges filter on. The condition is between two
+// halves, and OFFSET 0 keeps them whole: each of the three is computed once for an event, wherever it is named.
+const (
+	eventsWith = `
+    (
+        SELECT e.*, b.cycle AS _cycle, ` + noMask + ` AS _mask, ` + nameOfStream + ` AS _stream
+        FROM ledger.every_event e
+        CROSS JOIN LATERAL (SELECT width_bucket(e.occurred_at, @bounds::timestamptz[]) AS cycle) b
+        WHERE `
+	theirBunch = `
+        OFFSET 0
+    ) e
+    CROSS JOIN LATERAL (SELECT e._cycle AS cycle, 0 AS target, false AS late) b
+    CROSS JOIN LATERAL (SELECT e._stream AS stream) s
+    CROSS JOIN LATERAL (SELECT e._mask AS mask) f`
+
+	fromOnTime  = eventsWith + isOnTime + theirBunch
+	fromLate    = eventsWith + isLate + theirBunch
+	fromCovered = eventsWith + isCovered + theirBunch
+)
 
 // The groups of events that are billed: events that agree in these are on the same lines.
 const joinBilled = `
@@ -145,19 +161,21 @@ const isOnTime = `
     e.account = @account AND e.position <= @watermark
     AND e.occurred_at >= @from AND e.occurred_at < (@bounds::timestamptz[])[cardinality(@bounds::timestamptz[])]`
 
+// The probes of what is late stay probes, by OFFSET 0, also where nested loops are not to be planned: a hash of all that
+// the account has ever had pinned would grow with its history.
 const isLate = `
     e.account = @account AND e.position <= @watermark
     AND e.occurred_at >= (@bounds::timestamptz[])[1] AND e.occurred_at < @from
     AND e.position > @closed_watermark AND e.recorded_at >= @closed_taken_at
-    AND NOT EXISTS (SELECT FROM billing.pins p WHERE p.account = e.account AND p.position = e.position)`
+    AND NOT EXISTS (SELECT FROM billing.pins p WHERE p.account = e.account AND p.position = e.position OFFSET 0)`
 
 // isCovered finds what no close could bill of cycles that get other charges: what came before the last close and is on no
 // invoice, nor waits for an order.
 const isCovered = `
     e.account = @account AND e.position <= @closed_watermark
-    AND e.occurred_at >= (@bounds::timestamptz[])[1] AND e.occurred_at < @from AND b.cycle = ANY(@covered::int[])
-    AND NOT EXISTS (SELECT FROM billing.pins p WHERE p.account = e.account AND p.position = e.position)
-    AND NOT EXISTS (SELECT FROM billing.carried w WHERE w.account = e.account AND w.position = e.position)`
+    AND e.occurred_at >= (@bounds::timestamptz[])[1] AND e.occurred_at < @from AND width_bucket(e.occurred_at, @bounds::timestamptz[]) = ANY(@covered::int[])
+    AND NOT EXISTS (SELECT FROM billing.pins p WHERE p.account = e.account AND p.position = e.position OFFSET 0)
+    AND NOT EXISTS (SELECT FROM billing.carried w WHERE w.account = e.account AND w.position = e.position OFFSET 0)`
 
 // args are the parameters of the queries about the window.
 func (w *window) args() pgx.NamedArgs {
@@ -187,9 +205,14 @@ func named(args pgx.NamedArgs) func(any) string {
 	}
 }
 
-// sql is a query about the window, which has fromEvents in it, with the mask of the window's charges.
+// sql is a query about the window, which has the events in it, with the mask of the window's charges, and with names of
+// streams if any cycle of it has invoices for streams.
 func (w *window) sql(query string) string {
-	return strings.Replace(query, noMask, w.sel.Mask(named(pgx.NamedArgs{})), 1)
+	query = strings.Replace(query, noMask, w.sel.Mask(named(pgx.NamedArgs{})), 1)
+	if !slices.Contains(w.byStream(), true) {
+		query = strings.Replace(query, nameOfStream, "''::text", 1)
+	}
+	return query
 }
 
 // resolve prepares the window to tell which charges select what.
@@ -272,7 +295,7 @@ func (w *window) lateBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunc
 	if w.open == 0 {
 		return nil, nil
 	}
-	return w.queryBunches(ctx, tx, m, fromEvents+" WHERE "+isLate)
+	return w.queryBunches(ctx, tx, m, fromLate)
 }
 
 // coveredBunches adds up what only the new charges of closed cycles select.
@@ -280,7 +303,7 @@ func (w *window) coveredBunches(ctx context.Context, tx pgx.Tx, m measures) ([]b
 	if len(w.covered) == 0 {
 		return nil, nil
 	}
-	found, err := w.queryBunches(ctx, tx, m, fromEvents+" WHERE "+isCovered)
+	found, err := w.queryBunches(ctx, tx, m, fromCovered)
 	for i := range found {
 		found[i].target, found[i].late, found[i].covered = w.open, true, true
 	}
@@ -289,30 +312,41 @@ func (w *window) coveredBunches(ctx context.Context, tx pgx.Tx, m measures) ([]b
 
 // onTimeBunches adds up what is on time.
 func (w *window) onTimeBunches(ctx context.Context, tx pgx.Tx, m measures) ([]bunch, error) {
-	return w.queryBunches(ctx, tx, m, fromEvents+" WHERE "+isOnTime)
+	return w.queryBunches(ctx, tx, m, fromOnTime)
 }
 
+// A plan for the bunches hashes them: they may be few, of a million events that no sort should have to write to disk. It is
+// the same whether the account is small or large, because it is made once for many accounts.
+const (
+	sqlWithoutSort = `SELECT set_config('enable_sort', 'off', true)`
+	sqlWithSort    = `SELECT set_config('enable_sort', 'on', true)`
+)
+
 // queryBunches adds up the rows of a query.
-func (w *window) queryBunches(ctx context.Context, tx pgx.Tx, m measures, from string) ([]bunch, error) {
-	rows, err := tx.Query(ctx, w.sql(selectBunch+m.sums()+" FROM "+from+groupBunch), w.args())
-	if err != nil {
-		return nil, fmt.Errorf("add up events: %w", err)
-	}
-	bunches, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) {
-		g := bunch{sums: make([]decimal.Decimal, len(m))}
-		into := []any{&g.cycle, &g.target, &g.late, &g.currency, &g.stream, &g.typ, &g.mask, &g.pinned, &g.events}
-		for i := range g.sums {
-			into = append(into, &g.sums[i])
-		}
-		err := row.Scan(into...)
-		g.cycle, g.target = g.cycle-1, g.target-1 // buckets count from 1
-		if w.orders == nil {
-			g.target, g.late = w.target(g.cycle), g.cycle < w.open
-		}
-		return g, err
-	})
-	if err != nil {
+func (w *window) queryBunches(ctx context.Context, tx pgx.Tx, m measures, from string) (bunches []bunch, err error) {
+	var reads writes
+	reads.exec(nil, sqlWithoutSort)
+	reads.query(func(rows pgx.Rows) error {
+		bunches, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (bunch, error) { return w.scanBunch(row, m) })
+		return err
+	}, w.sql(selectBunch+m.sums()+" FROM "+from+groupBunch), w.args())
+	reads.exec(nil, sqlWithSort)
+	if err := reads.send(ctx, tx); err != nil {
 		return nil, fmt.Errorf("add up events: %w", err)
 	}
 	return bunches, nil
+}
+
+func (w *window) scanBunch(row pgx.CollectableRow, m measures) (bunch, error) {
+	g := bunch{sums: make([]decimal.Decimal, len(m))}
+	into := []any{&g.cycle, &g.target, &g.late, &g.currency, &g.stream, &g.typ, &g.mask, &g.pinned, &g.events}
+	for i := range g.sums {
+		into = append(into, &g.sums[i])
+	}
+	err := row.Scan(into...)
+	g.cycle, g.target = g.cycle-1, g.target-1 // buckets count from 1
+	if w.orders == nil {
+		g.target, g.late = w.target(g.cycle), g.cycle < w.open
+	}
+	return g, err
 }

@@ -32,7 +32,8 @@ type closedAccount struct {
 }
 
 // One plan for the accounts of a run, by index: a plan of its own for each account takes longer than most closes, and
-// one that reads whole tables because they were small once would be slow for ever.
+// one that reads whole tables because they were small once would be slow for ever. It is good for a large account too:
+// a plan for that one alone sorts its events to add them up, because so many might differ in everything.
 const sqlPlanOnce = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)`
 
 // closeAccount closes the cycles of one account that are due, in order, in one transaction under the
@@ -45,7 +46,7 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 	var done closedAccount
 	err := pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
 		done = closedAccount{}
-		v, err := b.hold(ctx, tx, account, before)
+		v, err := b.hold(ctx, tx, account, before, sqlPlanOnce)
 		if err != nil {
 			return err
 		}
@@ -63,7 +64,6 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 			return err
 		}
 		var out writes
-		out.exec(nil, sqlPlanOnce)
 		queueParkedCheck(&out, account)
 		var all []*draft
 		if w := newWindow(v, run.watermark.Position, end); len(w.cycles) > 0 {
@@ -78,6 +78,7 @@ func (b *Billing) closeAccount(ctx context.Context, run *closeRun, account strin
 		out.exec(nil, sqlInsertClose, account, end, run.watermark.Position, run.n)
 		out.exec(nil, sqlSettleAccount, account, run.watermark.Position)
 		queueRerated(&out, v, run.n)
+		queueBilled(&out, account, all)
 		for _, d := range all {
 			if run.review && d.review == "" {
 				d.review = reviewAsked
@@ -267,20 +268,24 @@ func queueCycles(out *writes, w *window, all []*draft, run int64) {
 const sqlInsertPins = `
 INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
 SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
-FROM ` + fromEvents + joinBilled + `
-WHERE ` + isOnTime
+FROM ` + fromOnTime + joinBilled
 
 const sqlInsertLatePins = `
 INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
 SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
-FROM ` + fromEvents + joinBilled + `
-WHERE ` + isLate
+FROM ` + fromLate + joinBilled
 
 const sqlInsertCoveredPins = `
 INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
 SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
-FROM ` + fromEvents + joinBilled + `
-WHERE ` + isCovered
+FROM ` + fromCovered + joinBilled
+
+// What is pinned is joined to the bunches by a hash of these: with an invoice for each stream they may be as many as the
+// events, and the planner, who can't know, would compare every event with every bunch.
+const (
+	sqlWithoutLoops = `SELECT set_config('enable_nestloop', 'off', true)`
+	sqlWithLoops    = `SELECT set_config('enable_nestloop', 'on', true)`
+)
 
 // queuePins queues the pins of bunches, by the same selection of events that added them up, and holds
 // their number against it (invariant 6).
@@ -305,12 +310,14 @@ func queuePins(out *writes, w *window, found []bunch, sql string) {
 	args := w.args()
 	args["cycles"], args["currencies"], args["streams"], args["types"] = cycles, currencies, streams, types
 	args["targets"], args["lates"], args["masks"], args["invoices"] = targets, lates, masks, invoices
+	out.exec(nil, sqlWithoutLoops)
 	out.exec(func(pinned int64) error {
 		if pinned != want {
 			return fmt.Errorf("%d rows were pinned, but %d were added up: %w", pinned, want, ledger.ErrCorrupt)
 		}
 		return nil
 	}, w.sql(sql), args)
+	out.exec(nil, sqlWithLoops)
 }
 
 // What waits changes by closes alone: so the next one, and reconciliations, can count it again.

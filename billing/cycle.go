@@ -220,7 +220,7 @@ SELECT a.pending_from, a.account IS NOT NULL, c.through_at, c.watermark, c.taken
            JOIN billing.close_runs r ON r.n = e.run
            WHERE r.account IS NULL AND (e.run = ANY($2) OR e.run > $3)),
        EXISTS (SELECT FROM billing.reratings t WHERE t.account = $1),
-       EXISTS (SELECT FROM billing.adjustment_states t WHERE t.account = $1 AND t.status = 'ready')
+       EXISTS (` + readyAdjustments + ` WHERE o.account = $1 AND s.status = 'ready')
 FROM (VALUES ($1::text COLLATE "C")) AS wanted (account)
 LEFT JOIN billing.accounts a ON a.account = wanted.account
 LEFT JOIN LATERAL (
@@ -270,13 +270,17 @@ type known struct {
 	runs  *runs
 }
 
-// hold takes the account's lock until the end of the transaction and reads its view.
-func (b *Billing) hold(ctx context.Context, tx pgx.Tx, account string, before known) (*view, error) {
+// hold takes the account's lock until the end of the transaction and reads its view, after some statements that have
+// neither parameters nor results.
+func (b *Billing) hold(ctx context.Context, tx pgx.Tx, account string, before known, first ...string) (*view, error) {
 	v := &view{account: account, runs: before.runs}
 	if v.runs == nil {
 		v.runs = b.knownRuns()
 	}
 	var reads writes
+	for _, sql := range first {
+		reads.exec(nil, sql)
+	}
 	reads.exec(nil, sqlHoldAccount, account)
 	reads.query(func(rows pgx.Rows) error {
 		var err error

@@ -37,9 +37,9 @@ const isOfCharge = `
 WHERE q.n <= @free::bigint`
 
 const (
-	sqlFirstOnTime  = selectFirst + fromEvents + ` WHERE ` + isOnTime + isOfCharge
-	sqlFirstLate    = selectFirst + fromEvents + ` WHERE ` + isLate + isOfCharge
-	sqlFirstCovered = selectFirst + fromEvents + ` WHERE ` + isCovered + isOfCharge
+	sqlFirstOnTime  = selectFirst + fromOnTime + ` WHERE true` + isOfCharge
+	sqlFirstLate    = selectFirst + fromLate + ` WHERE true` + isOfCharge
+	sqlFirstCovered = selectFirst + fromCovered + ` WHERE true` + isOfCharge
 	sqlFirstOrders  = selectFirst + fromOrdered + ` WHERE ` + isBilled + isOfCharge
 )
 

@@ -65,8 +65,7 @@ const sqlInsertLate = `
 INSERT INTO billing.late_events (account, position, recorded_at, origin_start, origin_end, closed_watermark, target_start, found_by, run)
 SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], (@bounds::timestamptz[])[b.cycle + 1],
        (@marks::bigint[])[b.cycle], @from, @found_by, @run
-FROM ` + fromEvents + joinSelected + `
-WHERE ` + isLate + `
+FROM ` + fromLate + joinSelected + `
 ON CONFLICT (account, position) DO NOTHING`
 
 // queueLate queues the records of why late events are billed in the first open cycle, for the bunches
@@ -108,9 +107,8 @@ func (w *window) bills(g bunch) bool {
 
 const sqlCountLate = `
 SELECT count(*) FILTER (WHERE e.kind IN ('upstream', 'adjustment')), count(*), COALESCE(max(e.position), 0)
-FROM ` + fromEvents + joinSelected + `
-WHERE ` + isLate + `
-  AND NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = e.account AND n.position = e.position)`
+FROM ` + fromLate + joinSelected + `
+WHERE NOT EXISTS (SELECT FROM billing.late_events n WHERE n.account = e.account AND n.position = e.position)`
 
 func (w *window) countLate() string {
 	if w.orders != nil {

@@ -13,10 +13,6 @@ const sqlFinalisingTypes = `
 SELECT COALESCE(array_agg(t.type ORDER BY t.type), '{}')
 FROM billing.finalising_types t`
 
-const sqlAddFinalisingTypes = `
-INSERT INTO billing.finalising_types (type)
-SELECT u.type FROM unnest($1::text[]) AS u (type)`
-
 // What the ledger made because of events finalises nothing.
 const sqlDeriveFinalisations = `
 INSERT INTO billing.finalisations (source, stream, position, occurred_at, type)
@@ -39,34 +35,89 @@ func deriveFinalisations(ctx context.Context, tx pgx.Tx, since, through int64, t
 const sqlMissingFinalisingTypes = `
 SELECT COALESCE(array_agg(u.type ORDER BY u.type), '{}')
 FROM unnest($1::text[]) AS u (type)
-WHERE NOT EXISTS (SELECT FROM billing.finalising_types t WHERE t.type = u.type)`
+WHERE NOT EXISTS (SELECT FROM billing.finalising_types t WHERE t.type = u.type AND t.built = t.since)`
 
-// indexFinalising makes sure that what is recorded of some event types is found by its stream. Of a type
-// that no terms named before, the events so far are read once: all of the ledger is.
+// indexFinalising makes sure that what is recorded of some event types is found by its stream. Of a type that no terms
+// named before, all of the ledger is read, once. From the beginning on closes derive what is recorded of it from
+// then on; what was recorded before is read in steps, each a transaction that holds up nobody who closes. A call that
+// is stopped leaves its steps behind, and the next one goes on from there.
 func (b *Billing) indexFinalising(ctx context.Context, types []string) error {
+	var missing []string
 	if len(types) == 0 {
 		return nil
 	}
-	var missing []string
 	if err := b.pool.QueryRow(ctx, sqlMissingFinalisingTypes, types).Scan(&missing); err != nil || len(missing) == 0 {
 		return wrap(err, "read the types that finalise orders")
 	}
-	err := pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, sqlLockAccounts); err != nil { // what is derived meanwhile must know the types
-			return err
+	if err := b.beginFinalising(ctx, missing); err != nil {
+		return wrap(err, "find what finalises orders")
+	}
+	for {
+		built, err := b.buildFinalising(ctx, missing, finalisingStep)
+		if err != nil || built {
+			return wrap(err, "find what finalises orders")
 		}
-		if err := tx.QueryRow(ctx, sqlMissingFinalisingTypes, types).Scan(&missing); err != nil || len(missing) == 0 {
+	}
+}
+
+const sqlAddFinalisingTypes = `
+INSERT INTO billing.finalising_types (type, since)
+SELECT u.type, $2
+FROM unnest($1::text[]) AS u (type)
+ON CONFLICT (type) DO NOTHING`
+
+// beginFinalising has what is recorded of some types derived from now on.
+func (b *Billing) beginFinalising(ctx context.Context, types []string) error {
+	return pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockAccounts); err != nil { // what is derived meanwhile must know the types
 			return err
 		}
 		var done int64
 		if err := tx.QueryRow(ctx, sqlProgress, progressAccounts).Scan(&done); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, sqlDeriveFinalisations, 0, done, time.Time{}, missing); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, sqlAddFinalisingTypes, missing)
+		_, err := tx.Exec(ctx, sqlAddFinalisingTypes, types, done)
 		return err
 	})
-	return wrap(err, "find what finalises orders")
+}
+
+// finalisingStep is how many positions one step reads.
+const finalisingStep = 500_000
+
+// One step at a time: two would read the same range.
+const sqlLockFinalising = `SELECT pg_advisory_xact_lock(17484, 13)`
+
+const sqlFinalisingToBuild = `
+SELECT COALESCE(array_agg(t.type ORDER BY t.type), '{}'), COALESCE(min(t.built), 0), COALESCE(max(t.since), 0)
+FROM billing.finalising_types t
+WHERE t.type = ANY($1) AND t.built < t.since`
+
+const sqlFinalisingBuilt = `
+UPDATE billing.finalising_types t
+SET built = greatest(t.built, least(t.since, $2))
+WHERE t.type = ANY($1)`
+
+// buildFinalising reads the next so many positions of what was recorded of some types before they were derived, and
+// reports whether nothing is left.
+func (b *Billing) buildFinalising(ctx context.Context, types []string, positions int64) (done bool, err error) {
+	err = pg.InTx(ctx, b.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, sqlLockFinalising); err != nil {
+			return err
+		}
+		var left []string
+		var from, through int64
+		if err := tx.QueryRow(ctx, sqlFinalisingToBuild, types).Scan(&left, &from, &through); err != nil {
+			return err
+		}
+		if done = len(left) == 0; done {
+			return nil
+		}
+		through = min(through, from+positions)
+		if _, err := tx.Exec(ctx, sqlDeriveFinalisations, from, through, time.Time{}, left); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlFinalisingBuilt, left, through)
+		return err
+	})
+	return done, err
 }

@@ -91,11 +91,20 @@ const fromOrdered = `
 const isBilled = `
     (e._at IS NULL OR e._at < (@bounds::timestamptz[])[cardinality(@bounds::timestamptz[])])`
 
+// The events of those that are due, with what tells their bunches in columns, so that these can be hashed by them.
+const billedOrders = `
+    (
+        SELECT e.account, e.position, e.recorded_at, e.currency, e.type, b.cycle, b.target, b.late, s.stream, f.mask
+        FROM ` + fromOrdered + `
+        WHERE ` + isBilled + `
+        OFFSET 0
+    ) e`
+
 // As joinBilled, by the cycle that bills them too.
 const joinOrdered = `
 JOIN unnest(@cycles::int[], @targets::int[], @lates::boolean[], @currencies::text[], @streams::text[], @types::text[], @masks::text[], @invoices::uuid[])
      AS g (cycle, target, late, currency, stream, type, mask, invoice)
-  ON g.cycle = b.cycle AND g.target = b.target AND g.late = b.late AND g.currency = e.currency AND g.stream = s.stream AND g.type = e.type AND g.mask = f.mask`
+  ON g.cycle = e.cycle AND g.target = e.target AND g.late = e.late AND g.currency = e.currency AND g.stream = e.stream AND g.type = e.type AND g.mask = e.mask`
 
 // The first query about the orders of a window: those that are due, each with the earliest instant that the
 // window must reach back to for it.
@@ -153,7 +162,14 @@ func (w *window) settleOrders(ctx context.Context, tx pgx.Tx, carries bool, run 
 		sql, args["run"] = sqlSettleOrders, *run
 	}
 	var reach *time.Time
-	if err := tx.QueryRow(ctx, sql, args).Scan(&reach); err != nil {
+	var reads writes
+	reads.exec(nil, sqlWithoutSort)
+	reads.query(func(rows pgx.Rows) (err error) {
+		reach, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[*time.Time])
+		return err
+	}, sql, args)
+	reads.exec(nil, sqlWithSort)
+	if err := reads.send(ctx, tx); err != nil {
 		return fmt.Errorf("find the orders that are final: %w", err)
 	}
 	if reach == nil || !reach.Before(w.cycles[0].Start) {
@@ -194,9 +210,8 @@ func (w *window) lateOrderedBunches(ctx context.Context, tx pgx.Tx, m measures) 
 
 const sqlInsertOrderedPins = `
 INSERT INTO billing.pins (account, position, recorded_at, origin_start, invoice_id)
-SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[b.cycle], g.invoice
-FROM ` + fromOrdered + joinOrdered + `
-WHERE ` + isBilled
+SELECT e.account, e.position, e.recorded_at, (@bounds::timestamptz[])[e.cycle], g.invoice
+FROM ` + billedOrders + joinOrdered
 
 // The event that finalised the order of e, where e is billed because of it.
 const finalisedBy = `

@@ -34,13 +34,17 @@ CREATE TABLE billing.progress (
 );
 GRANT SELECT, INSERT, UPDATE ON billing.progress TO deltaledger_app;
 
--- The event types that terms name as finalising orders. What is recorded of them is derived as far as
--- billing.accounts; a type is here before terms that name it are.
+-- The event types that terms name as finalising orders. What is recorded of them is derived with billing.accounts from
+-- the position since on, and up to it in steps, which have come to built. Terms that name a type are recorded after
+-- built has come to since.
 CREATE TABLE billing.finalising_types (
-    type text NOT NULL COLLATE "C",
-    CONSTRAINT finalising_types_pkey PRIMARY KEY (type)
+    type  text   NOT NULL COLLATE "C",
+    since bigint NOT NULL,
+    built bigint NOT NULL DEFAULT 0,
+    CONSTRAINT finalising_types_pkey PRIMARY KEY (type),
+    CONSTRAINT finalising_types_built CHECK (built <= since)
 );
-GRANT SELECT, INSERT ON billing.finalising_types TO deltaledger_app;
+GRANT SELECT, INSERT, UPDATE ON billing.finalising_types TO deltaledger_app;
 
 -- Derived from the events of those types: what may finalise the order that a stream is. Whichever account
 -- the event is of, it finalises the order for all accounts that have events in the stream.
@@ -574,6 +578,15 @@ CREATE VIEW billing.adjustment_states AS
         LIMIT 1
     ) l ON true;
 GRANT SELECT ON billing.adjustment_states TO deltaledger_app;
+
+-- Adjustments that no invoice bills yet and nobody has rejected, so that who looks for what is ready need not go
+-- through all that were ever made.
+CREATE TABLE billing.open_adjustments (
+    account    text NOT NULL COLLATE "C",
+    adjustment uuid NOT NULL,
+    CONSTRAINT open_adjustments_pkey PRIMARY KEY (account, adjustment)
+);
+GRANT SELECT, INSERT, DELETE ON billing.open_adjustments TO deltaledger_app;
 
 -- Why an event is billed in a later cycle than the one it happened in.
 CREATE TABLE billing.late_events (

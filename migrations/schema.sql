@@ -146,7 +146,9 @@ TABLE billing.finalisations
     occurred_at timestamp with time zone NOT NULL
     type text COLLATE "C" NOT NULL;
 TABLE billing.finalising_types
-    type text COLLATE "C" NOT NULL;
+    type text COLLATE "C" NOT NULL
+    since bigint NOT NULL
+    built bigint NOT NULL DEFAULT 0;
 TABLE billing.invoice_ids
     account text COLLATE "C" NOT NULL
     id uuid NOT NULL;
@@ -219,6 +221,9 @@ TABLE billing.number_formats
     recorded_by text NOT NULL
     "position" bigint NOT NULL
     recorded_at timestamp with time zone NOT NULL;
+TABLE billing.open_adjustments
+    account text COLLATE "C" NOT NULL
+    adjustment uuid NOT NULL;
 TABLE billing.orders
     account text COLLATE "C" NOT NULL
     source text COLLATE "C" NOT NULL
@@ -705,6 +710,7 @@ CONSTRAINT cycles_run ON billing.cycles: FOREIGN KEY (run) REFERENCES billing.cl
 CONSTRAINT cycles_span ON billing.cycles: CHECK ((starts_at < ends_at));
 CONSTRAINT cycles_versions ON billing.cycles: CHECK (((terms >= 0) AND (base >= 0)));
 CONSTRAINT finalisations_pkey ON billing.finalisations: PRIMARY KEY (source, stream, "position");
+CONSTRAINT finalising_types_built ON billing.finalising_types: CHECK ((built <= since));
 CONSTRAINT finalising_types_pkey ON billing.finalising_types: PRIMARY KEY (type);
 CONSTRAINT invoice_ids_invoice ON billing.invoice_ids: FOREIGN KEY (account, id) REFERENCES billing.invoices(account, id) DEFERRABLE INITIALLY DEFERRED;
 CONSTRAINT invoice_ids_pkey ON billing.invoice_ids: PRIMARY KEY (account, id);
@@ -746,6 +752,7 @@ CONSTRAINT late_events_pkey ON billing.late_events: PRIMARY KEY (account, "posit
 CONSTRAINT late_events_span ON billing.late_events: CHECK ((origin_start < origin_end));
 CONSTRAINT number_formats_kind ON billing.number_formats: CHECK ((kind = ANY (ARRAY['invoice'::text, 'credit-note'::text])));
 CONSTRAINT number_formats_pkey ON billing.number_formats: PRIMARY KEY ("position");
+CONSTRAINT open_adjustments_pkey ON billing.open_adjustments: PRIMARY KEY (account, adjustment);
 CONSTRAINT orders_finalised ON billing.orders: CHECK ((finalised_at >= since));
 CONSTRAINT orders_pkey ON billing.orders: PRIMARY KEY (account, source, stream, since);
 CONSTRAINT orders_run ON billing.orders: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
@@ -1641,7 +1648,7 @@ GRANT SELECT ON billing.credit_notes_v1 TO deltaledger_app;
 GRANT SELECT ON billing.credit_notes_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.cycles TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.finalisations TO deltaledger_app;
-GRANT INSERT, SELECT ON billing.finalising_types TO deltaledger_app;
+GRANT INSERT, SELECT, UPDATE ON billing.finalising_types TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoice_ids TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoice_lines TO deltaledger_app;
 GRANT SELECT ON billing.invoice_lines_v1 TO deltaledger_app;
@@ -1653,6 +1660,7 @@ GRANT SELECT ON billing.invoices_v1 TO deltaledger_app;
 GRANT SELECT ON billing.invoices_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.late_events TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.number_formats TO deltaledger_app;
+GRANT DELETE, INSERT, SELECT ON billing.open_adjustments TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.orders TO deltaledger_app;
 GRANT SELECT ON billing.parked TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.parkings TO deltaledger_app;
