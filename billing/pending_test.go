@@ -57,8 +57,8 @@ func TestPendingAccountsLookAtOpenAdjustmentsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan, _ := plans[0]["Plan"].(map[string]any)
-	if n := touched(t, plan, map[string]bool{"open_adjustments": true}); n == 0 || n > 1 {
-		t.Errorf("%v rows of open adjustments were read, one is open:\n%s", n, raw)
+	if n := touched(t, plan, map[string]bool{"open_adjustments": true}); n == 0 || n > 3 { // a table this small is read whole for each account
+		t.Errorf("%v rows of open adjustments were read, one is open beside three accounts:\n%s", n, raw)
 	}
 	if f.number(`SELECT count(*) FROM billing.open_adjustments`) != 1 {
 		t.Error("adjustments that were billed are open")
