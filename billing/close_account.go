@@ -34,7 +34,11 @@ type closedAccount struct {
 // One plan for the accounts of a run, by index: a plan of its own for each account takes longer than most closes, and
 // one that reads whole tables because they were small once would be slow for ever. It is good for a large account too:
 // a plan for that one alone sorts its events to add them up, because so many might differ in everything.
-const sqlPlanOnce = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)`
+//
+// Nothing is compiled: what is switched off here and below costs so much in the planner's eyes where it can't be avoided that
+// it would compile the statement anew for every account.
+const sqlPlanOnce = `
+SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
 
 // closeAccount closes the cycles of one account that are due, in order, in one transaction under the
 // account's lock, or does nothing if there are none, for example because another run was quicker. Either
