@@ -14,6 +14,7 @@ type columns struct {
 	at         []column // in the order of the header
 	dimensions []keyed  // in the order of their names
 	payload    []keyed  // in the order of the header
+	names      []string // in the order of the header, where a mapping says what they hold
 }
 
 // column is what a column holds: a field of the event, or a measure. Neither: see dimensions and payload.
@@ -36,6 +37,9 @@ var requiredColumns = [...]field{fieldID, fieldSource, fieldType, fieldAccount, 
 // parseHeader reads the names of the columns. Every error means that no record can be trusted.
 func parseHeader(names []string, o Options) (*columns, error) {
 	h := &columns{at: make([]column, len(names))}
+	if o.Mapping != nil {
+		return h, h.name(names)
+	}
 	for i, name := range names {
 		if bad := h.add(i, name, o); bad != nil {
 			return nil, fmt.Errorf("header of the CSV: %w", bad)
@@ -60,6 +64,25 @@ func parseHeader(names []string, o Options) (*columns, error) {
 		}
 	}
 	return h, nil
+}
+
+// name gives the columns their names, where a mapping says what they hold.
+func (h *columns) name(names []string) error {
+	for i, name := range names {
+		rule := ""
+		switch {
+		case name == "":
+			name, rule = fmt.Sprintf("column %d", i+1), "must have a name"
+		case slices.Contains(names[:i], name):
+			rule = "must not be a column twice"
+		}
+		if rule != "" {
+			return fmt.Errorf("header of the CSV: %w", invalid(name, "", rule))
+		}
+		h.at[i].name = name
+	}
+	h.names = slices.Clone(names)
+	return nil
 }
 
 // add says what column i holds.

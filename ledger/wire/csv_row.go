@@ -17,21 +17,9 @@ type rowDecoder struct {
 }
 
 func (d *rowDecoder) decode(e *ledger.Event, h *columns, raw []byte) *ledger.FieldError {
-	line := string(raw)
-	row := d.row.split(line)
-	if len(row) != len(h.at) {
-		rule := "must have " + strconv.Itoa(len(h.at)) + " cells like the header, not " + strconv.Itoa(len(row))
-		if n := strings.Count(line, "\n"); n > 0 {
-			rule += "; it goes on for " + strconv.Itoa(n) + " lines, up to the quote that ends a cell"
-		}
-		return invalid(fieldEvent, line[:min(len(line), excerpt)], rule)
-	}
-	if badText(raw) != "" {
-		for i, cell := range row {
-			if rule := badText([]byte(cell)); rule != "" {
-				return invalid(h.at[i].name, cell, rule)
-			}
-		}
+	row, bad := d.cells(h, raw)
+	if bad != nil {
+		return bad
 	}
 	for i := range h.at {
 		if row[i] == "" {
@@ -44,6 +32,42 @@ func (d *rowDecoder) decode(e *ledger.Event, h *columns, raw []byte) *ledger.Fie
 	e.Dimensions = d.object(h.dimensions, row)
 	e.Payload = d.object(h.payload, row)
 	return nil
+}
+
+// cells splits a record, which must have the cells of the header.
+func (d *rowDecoder) cells(h *columns, raw []byte) ([]string, *ledger.FieldError) {
+	line := string(raw)
+	row := d.row.split(line)
+	if len(row) != len(h.at) {
+		rule := "must have " + strconv.Itoa(len(h.at)) + " cells like the header, not " + strconv.Itoa(len(row))
+		if n := strings.Count(line, "\n"); n > 0 {
+			rule += "; it goes on for " + strconv.Itoa(n) + " lines, up to the quote that ends a cell"
+		}
+		return nil, invalid(fieldEvent, line[:min(len(line), excerpt)], rule)
+	}
+	if badText(raw) != "" {
+		for i, cell := range row {
+			if rule := badText([]byte(cell)); rule != "" {
+				return nil, invalid(h.at[i].name, cell, rule)
+			}
+		}
+	}
+	return row, nil
+}
+
+// document is the record as an object of texts; an empty cell is absent.
+func (d *rowDecoder) document(h *columns, raw []byte) (Value, *ledger.FieldError) {
+	row, bad := d.cells(h, raw)
+	if bad != nil {
+		return Value{}, bad
+	}
+	items := make([]Value, len(row))
+	for i, cell := range row {
+		if cell != "" {
+			items[i] = TextValue(cell)
+		}
+	}
+	return ObjectValue(h.names, items), nil
 }
 
 // cell puts what stands in a column into e.

@@ -14,6 +14,8 @@ type Options struct {
 	// PayloadColumns are the columns of a CSV that make up the payload, a JSON object with a text for
 	// each cell that isn't empty. All must be in the header.
 	PayloadColumns []string
+	// Mapping says what the fields of the upstream are; nil: the input has ours.
+	Mapping *Mapping
 	// Measures reports whether a measure is declared, besides amount and quantity; nil: none is.
 	// Several goroutines may call it.
 	Measures func(name string) bool
@@ -68,6 +70,8 @@ func Decode(ctx context.Context, r io.Reader, f Format, o Options, each func(Bat
 		s = &lineSplitter{}
 	case CSV:
 		s = &recordSplitter{options: o}
+	case Avro:
+		s = &avroSplitter{}
 	default:
 		_, err := ParseFormat(string(f))
 		return err
@@ -89,7 +93,8 @@ type chunk struct {
 	columns *columns // of a CSV
 	size    int      // bytes of the input
 
-	cloudEvents bool // the records are CloudEvents
+	cloudEvents bool      // the records are CloudEvents
+	avro        *avroType // of the records, where they are Avro
 }
 
 // record is what makes one item.
@@ -119,12 +124,8 @@ func (w *worker) batch(n int, c *chunk) Batch {
 		switch {
 		case r.rule != "":
 			item.Err = invalid(fieldEvent, string(raw[:min(len(raw), excerpt)]), r.rule)
-		case c.columns != nil:
-			item.Err = w.row.decode(&item.Event, c.columns, raw)
-		case c.cloudEvents:
-			item.Err = w.object.cloudEvent(&item.Event, raw)
 		default:
-			item.Err = w.object.decode(&item.Event, raw)
+			item.Err = w.one(&item.Event, c, raw)
 		}
 		if item.Err != nil {
 			item.Event = ledger.Event{ID: readable(item.Event.ID)}
@@ -133,17 +134,59 @@ func (w *worker) batch(n int, c *chunk) Batch {
 	return b
 }
 
+// one decodes a record.
+func (w *worker) one(e *ledger.Event, c *chunk, raw []byte) *ledger.FieldError {
+	if w.mapping != nil {
+		return w.mapped(e, c, raw)
+	}
+	switch {
+	case c.columns != nil:
+		return w.row.decode(e, c.columns, raw)
+	case c.cloudEvents:
+		return w.object.cloudEvent(e, raw)
+	case c.avro != nil:
+		v, bad := w.avro.read(c.avro, raw)
+		if bad == nil {
+			bad = v.into(e, w.object.measures)
+		}
+		return bad
+	}
+	return w.object.decode(e, raw)
+}
+
+// mapped decodes a record whose fields are an upstream's own.
+func (w *worker) mapped(e *ledger.Event, c *chunk, raw []byte) (bad *ledger.FieldError) {
+	var doc Value
+	switch {
+	case c.columns != nil:
+		doc, bad = w.row.document(c.columns, raw)
+	case c.cloudEvents:
+		doc, bad = w.object.cloudDocument(raw)
+	case c.avro != nil:
+		doc, bad = w.avro.read(c.avro, raw)
+	default:
+		doc, bad = ParseJSON(raw)
+	}
+	if bad == nil {
+		*e, bad = w.mapping.Event(doc, Value{}, w.object.measures)
+	}
+	return bad
+}
+
 // worker decodes on one goroutine.
 type worker struct {
-	object objectDecoder
-	row    rowDecoder
-	steps  pace.Steps
+	object  objectDecoder
+	row     rowDecoder
+	avro    avroReader
+	mapping *Mapping
+	steps   pace.Steps
 }
 
 func newWorker(o Options) *worker {
 	const size = 64 << 10
 	return &worker{
-		object: objectDecoder{measures: o.Measures, slab: slab{size: size}},
-		row:    rowDecoder{slab: slab{size: size}},
+		mapping: o.Mapping,
+		object:  objectDecoder{measures: o.Measures, slab: slab{size: size}},
+		row:     rowDecoder{slab: slab{size: size}},
 	}
 }

@@ -23,10 +23,10 @@ const (
 // ParseFormat is the format of that name. Its error wraps ledger.ErrInvalid.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(s); f {
-	case JSON, NDJSON, CSV, CloudEvents:
+	case JSON, NDJSON, CSV, CloudEvents, Avro:
 		return f, nil
 	}
-	return "", invalid("format", s, "must be json, ndjson, csv or cloudevents")
+	return "", invalid("format", s, "must be json, ndjson, csv, cloudevents or avro")
 }
 
 // FormatOfName tells the format by the extension of a file's name, in front of .gz or .zst if it has
@@ -43,6 +43,8 @@ func FormatOfName(filename string) (f Format, ok bool) {
 		return NDJSON, true
 	case ".csv":
 		return CSV, true
+	case ".avro":
+		return Avro, true
 	}
 	return "", false
 }
@@ -63,6 +65,8 @@ func FormatOfContentType(ct string) (f Format, ok bool) {
 		return CSV, true
 	case mediaCloudEvents, mediaCloudEventsBatch:
 		return CloudEvents, true
+	case "application/avro":
+		return Avro, true
 	}
 	return "", false
 }
