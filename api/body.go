@@ -23,6 +23,7 @@ import (
 // stream is the body of a request that is read while it arrives.
 type stream struct {
 	format   wire.Format
+	envelope *envelope // of CloudEvents, nil of other events
 	encoding string    // gzip or zstd; empty: the body is read as it is
 	length   int64     // as it is sent, where the client says so; 0: it doesn't, or it is empty
 	body     io.Reader // decompressed, once unpack was called
@@ -31,7 +32,11 @@ type stream struct {
 
 // openStream looks at the headers of a request and prepares to read its body.
 func openStream(ctx huma.Context) (stream, *Problem) {
-	format, p := formatOf(ctx.Header("Content-Type"))
+	wrapped, p := envelopeOf(ctx)
+	format := wire.CloudEvents
+	if p == nil && wrapped == nil {
+		format, p = formatOf(ctx.Header("Content-Type"))
+	}
 	if p != nil {
 		return stream{}, p
 	}
@@ -52,7 +57,7 @@ func openStream(ctx huma.Context) (stream, *Problem) {
 	if err != nil || encoding != "" { // what it unpacks into isn't known
 		length = 0
 	}
-	return stream{format: format, encoding: encoding, length: length, body: sent, sent: sent}, nil
+	return stream{format: format, envelope: wrapped, encoding: encoding, length: length, body: sent, sent: sent}, nil
 }
 
 // zstdWindow is what RFC 9659 lets a client use over HTTP, and so most of the memory that a compressed
@@ -106,10 +111,13 @@ func formatOf(contentType string) (wire.Format, *Problem) {
 	if contentType == "" {
 		return wire.JSON, nil
 	}
-	_, params, err := mime.ParseMediaType(contentType)
+	media, params, err := mime.ParseMediaType(contentType)
 	format, ok := wire.FormatOfContentType(contentType)
-	if err != nil || !ok {
-		return "", unsupported.problem("Content-Type %s is not supported: send application/json, application/x-ndjson or text/csv", shorten(contentType))
+	switch {
+	case media == "application/vnd.apache.parquet":
+		return "", unsupported.problem("a Parquet file can't be read while it arrives, because its table of contents stands at its end: record it with the command ingest")
+	case err != nil || !ok:
+		return "", unsupported.problem("Content-Type %s is not supported: send application/json, application/x-ndjson, text/csv, application/avro or CloudEvents", shorten(contentType))
 	}
 	if charset := strings.ToLower(params["charset"]); charset != "" && charset != "utf-8" && charset != "us-ascii" {
 		return "", unsupported.problem("the charset %s is not supported: send UTF-8", shorten(charset))

@@ -88,6 +88,15 @@ func (s *server) recordEvents(ctx context.Context, in *recordEventsIn) (*recordE
 		return nil, inQuery("payload_columns", strings.Join(in.PayloadColumns, ","), "is for text/csv alone: in JSON the payload has a field of its own")
 	}
 	body := bufio.NewReader(in.stream.body) // whoever reads more at once goes past its buffer
+	if in.stream.envelope != nil {
+		one, err := in.stream.envelope.isOne(body)
+		switch {
+		case err != nil:
+			return nil, err
+		case one:
+			return s.recordCloudEvent(ctx, body, in.stream.envelope)
+		}
+	}
 	if in.stream.format == wire.JSON {
 		first, err := firstByte(body)
 		switch {

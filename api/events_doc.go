@@ -9,7 +9,9 @@ import (
 func (s *server) recordEventsDoc() doc {
 	return doc{
 		id: "record-events", tag: tagRecord, packed: true, summary: "Record events",
-		text: `The body is one event, an array of events, or a stream of them as NDJSON or CSV; it may be compressed (Content-Encoding gzip or zstd). Streams have no limit.
+		text: `The body is one event, an array of events, or a stream of them as NDJSON, CSV or a file of Avro objects; it may be compressed (Content-Encoding gzip or zstd). Streams have no limit.
+
+**CloudEvents 1.0** come in structured mode, in batches, and in binary mode, with ce-id, ce-source, ce-type and the other attributes as headers. id, source, type and time are ours; subject is the stream where data has none; extensions become dimensions; the other fields of an event stand under data.
 
 **One event** (a JSON object): 201 if it is recorded now, 200 if it was recorded before with the same content, 409 if its identity or its place in the stream is taken by other content, 422 if it breaks a rule.
 
@@ -63,9 +65,45 @@ func eventsBody() *huma.RequestBody {
 				Schema:  &huma.Schema{Type: huma.TypeString, Description: "RFC 4180 in UTF-8, with a header of the field names; a declared measure is measures.NAME; other columns become dimensions"},
 				Example: exampleCSV,
 			},
+			"application/cloudevents+json": {
+				Schema:  cloudEventSchema(event),
+				Example: example(exampleCloudEvent),
+			},
+			"application/cloudevents-batch+json": {
+				Schema:  &huma.Schema{Type: huma.TypeArray, Items: cloudEventSchema(event)},
+				Example: example("[" + exampleCloudEvent + "]"),
+			},
+			"application/avro": {
+				Schema: &huma.Schema{Type: huma.TypeString, Format: "binary", Description: "A file of Avro objects whose records have the fields of an event: money as decimal or string, occurred_at as timestamp or string"},
+			},
 		},
 	}
 }
+
+// cloudEventSchema describes a CloudEvent that holds an event.
+func cloudEventSchema(event *huma.Schema) *huma.Schema {
+	data := &huma.Schema{Type: huma.TypeObject, Description: "The fields of the event that the CloudEvent has no attribute for", AdditionalProperties: false, Properties: map[string]*huma.Schema{}}
+	for name, field := range event.Properties {
+		if name != "id" && name != "source" && name != "type" {
+			data.Properties[name] = field
+		}
+	}
+	text := func(description string) *huma.Schema {
+		return &huma.Schema{Type: huma.TypeString, Description: description}
+	}
+	return &huma.Schema{
+		Type: huma.TypeObject, Title: "CloudEvent", Description: "Other attributes are extensions, and become dimensions",
+		Properties: map[string]*huma.Schema{
+			"specversion": {Type: huma.TypeString, Enum: []any{"1.0"}}, "id": event.Properties["id"], "source": event.Properties["source"], "type": event.Properties["type"],
+			"time": event.Properties["occurred_at"], "subject": text("The stream, where data has none"), "datacontenttype": text("A media type of JSON"),
+			"data": data, "data_base64": text("Instead of data: the same as base64"),
+		},
+		Required: []string{"specversion", "id", "source", "type"},
+	}
+}
+
+const exampleCloudEvent = `{"specversion":"1.0","id":"order-1234-7","source":"orders","type":"order.returned","subject":"order-1234","time":"2026-01-31T23:59:59.123456-05:00",
+ "data":{"seqn":7,"account":"acme","currency":"USD","amount":"-12.50","dimensions":{"partner":"pub-7"}}}`
 
 const exampleNDJSON = `{"id":"order-1234-1","source":"orders","stream":"order-1234","seqn":1,"type":"order.placed","account":"acme","occurred_at":"2026-01-31T20:15:00Z","currency":"USD","amount":"120.00"}
 {"id":"order-1234-2","source":"orders","stream":"order-1234","seqn":2,"type":"order.returned","account":"acme","occurred_at":"2026-01-31T23:59:59.123456-05:00","currency":"USD","amount":"-12.50"}

@@ -39,7 +39,7 @@ func mayBeSingle(r *http.Request) bool {
 	if r.Method != http.MethodPost || r.URL.Path != "/v1/events" || r.URL.RawPath != "" || r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return false
 	}
-	if r.ContentLength <= 0 || r.ContentLength > maxSingle || r.Header["Content-Encoding"] != nil {
+	if r.ContentLength <= 0 || r.ContentLength > maxSingle || r.Header["Content-Encoding"] != nil || r.Header["Ce-Specversion"] != nil {
 		return false
 	}
 	if accepted := r.Header["Accept"]; len(accepted) > 1 || len(accepted) == 1 && accepted[0] != "*/*" && accepted[0] != "application/json" {

@@ -17,7 +17,8 @@ import (
 
 type ingestCmd struct {
 	Files          []string `arg:"" name:"file" help:"Files of events, plain, gzip or zstd; - is standard input."`
-	Format         string   `placeholder:"FORMAT" help:"json, ndjson or csv; without it the name or the content of each file tells."`
+	Format         string   `placeholder:"FORMAT" help:"json, ndjson, csv, cloudevents or avro; without it the name or the content of each file tells."`
+	Mapping        string   `placeholder:"FILE" help:"Mapping file, in YAML or JSON, from the upstream's own field names to those of an event."`
 	Atomic         bool     `help:"Record each file whole or not at all."`
 	PayloadColumns []string `placeholder:"COLUMN,…" help:"CSV columns that are kept as private payload instead of dimensions."`
 	Errors         string   `placeholder:"FILE" help:"Write every line that was not recorded to this file, as NDJSON."`
@@ -30,7 +31,8 @@ func (ingestCmd) Help() string {
 
   deltaledger ingest orders.ndjson refunds.csv.gz
   zcat orders.csv.gz | deltaledger ingest --format csv --payload-columns description -
-  deltaledger ingest --atomic --errors refused.ndjson payouts.csv`
+  deltaledger ingest --atomic --errors refused.ndjson payouts.csv
+  deltaledger ingest --mapping shop.yaml orders.avro`
 }
 
 // Run records the files one after the other and shows their sum.
@@ -44,6 +46,10 @@ func (c *ingestCmd) Run(ctx context.Context, s *session) error {
 		if format, err = wire.ParseFormat(c.Format); err != nil {
 			return usage(err)
 		}
+	}
+	mapping, err := c.mapping()
+	if err != nil {
+		return err
 	}
 	inputs, err := openInputs(s, c.Files)
 	defer closeInputs(inputs)
@@ -64,7 +70,7 @@ func (c *ingestCmd) Run(ctx context.Context, s *session) error {
 			return err
 		}
 		for _, in := range inputs {
-			part, err := c.one(ctx, s, a.ledger, in, format, measures, problems)
+			part, err := c.one(ctx, s, a.ledger, in, format, wire.Options{PayloadColumns: c.PayloadColumns, Mapping: mapping, Measures: measures}, problems)
 			sum.Add(part)
 			if err != nil && !errors.Is(err, ledger.ErrAtomic) {
 				s.warn("before it failed %d events were recorded, and %d were there already; the same command may be run again, and records none of them twice", sum.Recorded, sum.Duplicate)
@@ -93,6 +99,25 @@ func (c *ingestCmd) Run(ctx context.Context, s *session) error {
 	return nil
 }
 
+// mapping reads the mapping file; nil if none was given.
+func (c *ingestCmd) mapping() (*wire.Mapping, error) {
+	if c.Mapping == "" {
+		return nil, nil //nolint:nilnil // without a mapping the fields are ours
+	}
+	if len(c.PayloadColumns) > 0 {
+		return nil, usagef("--payload-columns can't stand beside --mapping, which says what goes into the payload")
+	}
+	text, err := os.ReadFile(c.Mapping)
+	if err != nil {
+		return nil, err
+	}
+	m, err := wire.ParseMapping(c.Mapping, text)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return m, nil
+}
+
 // inputError says which input failed. That a file can't be read as events is a failure, not bad usage.
 func inputError(name string, err error) error {
 	if errors.Is(err, ledger.ErrInvalid) {
@@ -111,7 +136,7 @@ func summaryTable(sum wire.Summary) table {
 }
 
 // one records one input.
-func (c *ingestCmd) one(ctx context.Context, s *session, l *ledger.Ledger, in *input, format wire.Format, measures func(string) bool, p *problems) (wire.Summary, error) {
+func (c *ingestCmd) one(ctx context.Context, s *session, l *ledger.Ledger, in *input, format wire.Format, o wire.Options, p *problems) (wire.Summary, error) {
 	bar := s.bytesBar(in.name, in.size)
 	defer bar.done()
 	r, err := wire.Decompress(bar.reader(in.r))
@@ -126,7 +151,7 @@ func (c *ingestCmd) one(ctx context.Context, s *session, l *ledger.Ledger, in *i
 		}
 	}
 	return wire.Ingest(ctx, l, buffered, format, wire.IngestOptions{
-		Options: wire.Options{PayloadColumns: c.PayloadColumns, Measures: measures}, Atomic: c.Atomic, Writers: c.Writers,
+		Options: o, Atomic: c.Atomic, Writers: c.Writers,
 		Report: func(found wire.Problem) { bar.clear(); p.report(in.name, found) },
 	})
 }
@@ -139,6 +164,9 @@ func formatOf(name string, r *bufio.Reader) (wire.Format, error) {
 	head, err := r.Peek(r.Size())
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
+	}
+	if bytes.HasPrefix(head, []byte("Obj\x01")) {
+		return wire.Avro, nil
 	}
 	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\n")
 	switch {
