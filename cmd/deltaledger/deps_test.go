@@ -194,6 +194,12 @@ var confinements = []confinement{
 		inTest: []string{"deltaledger/api/kafka", "deltaledger/cmd/deltaledger"},
 	},
 	{
+		dep:    "github.com/twmb/franz-go/pkg/sr/...",
+		to:     []string{"deltaledger/api/kafka/registry"},
+		why:    "one package asks a schema registry, and knows what it said when it doesn't answer",
+		inTest: []string{"deltaledger/api/kafka", "deltaledger/cmd/deltaledger"},
+	},
+	{
 		dep:    "deltaledger/api/kafka/kafkatest",
 		why:    "it starts brokers and belongs in tests alone",
 		inTest: []string{"deltaledger/..."},
