@@ -68,8 +68,12 @@ func newWindow(v *view, watermark int64, end time.Time) window {
 	first := v.cal.Cycle(low)
 	w.low = first.Start
 	for _, r := range v.due {
-		if r.from.Before(first.Start) {
-			first = v.cal.Cycle(r.from)
+		from := r.from
+		if from.Before(v.held) {
+			from = v.held // there is nothing before
+		}
+		if from.Before(first.Start) && !from.IsZero() {
+			first = v.cal.Cycle(from)
 		}
 	}
 	if w.from.IsZero() {

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // rangeOf is which closed cycles of the account get the charges of terms that aren't in force there: from the first that
-// begins at or after effective_from, and holds anything or follows one that does, through the last. What can't be is a *TermsError.
+// begins at or after effective_from, whether it holds anything or not, through the last. What can't be is a *TermsError.
 func (v *view) rangeOf(ctx context.Context, q querier, t Terms) (from, through time.Time, err error) {
 	refuse := func(field, value, rule string, args ...any) (time.Time, time.Time, error) {
 		return time.Time{}, time.Time{}, &TermsError{Problems: []Problem{{Field: field, Value: shorten(value), Rule: fmt.Sprintf(rule, args...)}}}
@@ -44,7 +45,33 @@ func (v *view) rangeOf(ctx context.Context, q querier, t Terms) (from, through t
 			return refuse(field, "", "%s: the closed cycle from %s keeps its own. Give terms that agree with it there, an effective_from after it, or record them without adjusting closed cycles", rule, span)
 		}
 	}
-	return from, through, nil
+	wanted.EffectiveFrom = t.EffectiveFrom
+	if would, err = NewCalendar(append(slices.Clone(v.line.history), wanted)); err != nil {
+		return time.Time{}, time.Time{}, err
+	}
+	return v.reach(would, t.EffectiveFrom, from), through, nil
+}
+
+// reach is how far back before from the charges count too, though nothing happened there: events may still come. It is as far
+// as the terms are wanted, and nothing but charges would be another by their calendar; zero is the beginning.
+func (v *view) reach(would *Calendar, wanted, from time.Time) time.Time {
+	for from.After(wanted) && !from.IsZero() {
+		last := v.plain.Cycle(from.Add(-1))
+		began := v.plain.spans[v.plain.spanAt(last.Start)].from
+		if wanted.After(began) {
+			began = v.plain.boundaryFrom(wanted)
+		}
+		if !began.Before(from) {
+			return from
+		}
+		for _, cy := range []Cycle{last, v.plain.Cycle(began)} {
+			if field, _ := v.closedProblem(cy, would); field != "" {
+				return from
+			}
+		}
+		from = began
+	}
+	return from
 }
 
 // dayIn is a local date for a message.
@@ -127,7 +154,7 @@ func (b *Billing) AdjustClosed(ctx context.Context, raw []byte, why, by string) 
 		}
 		err = tx.QueryRow(ctx, sqlReratingOf, t.Account, t.Version).Scan(&done.From, &done.Through)
 		if err == nil || !isNoRows(err) {
-			return t, err
+			return t, errors.Join(err, v.showFirst(ctx, tx, &done.From))
 		}
 		if done.From, done.Through, err = v.rangeOf(ctx, tx, t); err != nil {
 			return t, err
@@ -138,11 +165,22 @@ func (b *Billing) AdjustClosed(ctx context.Context, raw []byte, why, by string) 
 		if _, err := tx.Exec(ctx, sqlKnowAccount, t.Account); err != nil {
 			return t, err
 		}
-		_, err = tx.Exec(ctx, sqlInsertRerating, t.Account, t.Version, done.From, done.Through, why, by)
-		return t, err
+		if _, err = tx.Exec(ctx, sqlInsertRerating, t.Account, t.Version, done.From, done.Through, why, by); err != nil {
+			return t, err
+		}
+		return t, v.showFirst(ctx, tx, &done.From)
 	})
 	done.Terms, done.From, done.Through = recorded, done.From.UTC(), done.Through.UTC()
 	return done, err
+}
+
+// showFirst makes from the first cycle that holds anything, if it is before that.
+func (v *view) showFirst(ctx context.Context, q querier, from *time.Time) error {
+	first, err := v.firstCycle(ctx, q)
+	if first.After(*from) {
+		*from = first
+	}
+	return err
 }
 
 // ClosedPreview is what reratings change for closed cycles of an account, late events aside. Nothing of it is stored.

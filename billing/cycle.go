@@ -259,6 +259,7 @@ type view struct {
 	reratings   []rerating          // all of them, by version
 	due         []rerating          // those that the next close brings; see prepare
 	plain       *Calendar           // without those that are due
+	held        time.Time           // where any is due: the start of the first cycle that holds anything
 	adjustments []pendingAdjustment // see prepare
 }
 

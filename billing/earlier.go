@@ -29,8 +29,9 @@ type earlierLine struct {
 	before     Inputs // without days
 	billed     decimal.Decimal
 	amount     decimal.Decimal
-	outcome    Outcome // of the void of its invoice; empty: the invoice counts
-	voided     int64   // position of that void
+	outcome    Outcome   // of the void of its invoice; empty: the invoice counts
+	voided     int64     // position of that void
+	heir       uuid.UUID // of an invoice that was billed again: the one that counts now in its place, if any does
 }
 
 // earlier are the lines that other invoices have for some cycles, by cycle, currency and stream, and by position.
@@ -42,10 +43,22 @@ type earlier struct {
 const sqlEarlierLines = `
 SELECT l.origin_start, i.currency, COALESCE(i.stream, ''), l.invoice_id, i.position, l.charge, l.terms, l.definition,
        l.rerating IS NOT NULL, l.adjustment IS NOT NULL, l.pinned, l.added, l.events, l.first, COALESCE(l.days, 0), COALESCE(l.period_days, 0),
-       l.before, l.before_counted, l.before_first, l.billed, l.amount, COALESCE(v.outcome, ''), COALESCE(v.position, 0), i.cycle_start = l.origin_start
+       l.before, l.before_counted, l.before_first, l.billed, l.amount, COALESCE(v.outcome, ''), COALESCE(v.position, 0), i.cycle_start = l.origin_start, h.id
 FROM billing.invoice_lines l
 JOIN billing.invoices i ON i.account = l.account AND i.id = l.invoice_id
 LEFT JOIN billing.voids v ON v.account = l.account AND v.invoice_id = l.invoice_id
+LEFT JOIN LATERAL (
+    WITH RECURSIVE heirs AS (
+        SELECT r.id
+        FROM billing.invoices r
+        WHERE r.account = i.account AND r.cycle_start = i.cycle_start AND r.currency = i.currency AND r.rebills = i.id
+      UNION ALL
+        SELECT r.id
+        FROM heirs h
+        JOIN billing.invoices r ON r.account = i.account AND r.cycle_start = i.cycle_start AND r.currency = i.currency AND r.rebills = h.id
+    )
+    SELECT h.id FROM heirs h WHERE h.id <> $3 AND NOT EXISTS (SELECT FROM billing.voids w WHERE w.account = l.account AND w.invoice_id = h.id)
+) h ON v.outcome = 'rebill'
 WHERE l.account = $1 AND l.origin_start = ANY($2) AND l.invoice_id <> $3
 ORDER BY i.position, l.line`
 
@@ -63,11 +76,15 @@ func readEarlier(ctx context.Context, tx pgx.Tx, account string, origins []time.
 	for rows.Next() {
 		var k draftKey
 		var l earlierLine
+		var heir *uuid.UUID
 		err := rows.Scan(&k.cycle, &k.currency, &k.stream, &l.invoice, &l.position, &l.charge, &l.terms, &l.definition, &l.rerates, &l.adjusts,
 			&l.pinned, &l.added.Sum, &l.added.Count, &l.added.First, &l.added.Days, &l.added.PeriodDays,
-			&l.before.Sum, &l.before.Count, &l.before.First, &l.billed, &l.amount, &l.outcome, &l.voided, &l.own)
+			&l.before.Sum, &l.before.Count, &l.before.First, &l.billed, &l.amount, &l.outcome, &l.voided, &l.own, &heir)
 		if err != nil {
 			return e, fmt.Errorf("read what was billed before: %w", err)
+		}
+		if heir != nil {
+			l.heir = *heir
 		}
 		k.cycle = k.cycle.UTC()
 		e.lines[k] = append(e.lines[k], l)
@@ -151,6 +168,10 @@ func restored(lines []earlierLine, c Charge, charges func(version int64) []Charg
 		byInvoice[l.invoice] = append(byInvoice[l.invoice], l)
 	}
 	p.invoices = order
+	if without, told := untold(lines, byInvoice); !told {
+		p.invoices = slices.Concat(order, without)
+		return p, false, nil
+	}
 	ended := false
 	for _, id := range order {
 		if ended {
@@ -183,6 +204,23 @@ func restored(lines []earlierLine, c Charge, charges func(version int64) []Charg
 		// Its terms had the charge, and yet there is no line: nothing that it pins is the charge's.
 	}
 	return p, true, nil
+}
+
+// untold reports whether lines tell of all invoices that pin events of the cycle. One that stands in the place of another may pin
+// what no charge selected any more when it was billed again; without are those of them that have no line of the cycle.
+func untold(lines []earlierLine, byInvoice map[uuid.UUID][]earlierLine) (without []uuid.UUID, told bool) {
+	told = true
+	pins := func(l earlierLine) bool { return l.pinned > 0 }
+	for _, l := range lines {
+		if l.heir == uuid.Nil || !pins(l) || slices.ContainsFunc(byInvoice[l.heir], pins) {
+			continue
+		}
+		told = false
+		if byInvoice[l.heir] == nil && !slices.Contains(without, l.heir) {
+			without = append(without, l.heir)
+		}
+	}
+	return without, told
 }
 
 func addStored(a, b Inputs) Inputs {

@@ -89,6 +89,9 @@ func (v *view) prepare(ctx context.Context, q querier, watermark int64) (err err
 	if len(v.due) > 0 {
 		counting := slices.DeleteFunc(slices.Clone(v.reratings), func(r rerating) bool { return !r.done && r.position > watermark })
 		v.cal = v.plain.with(counting, true)
+		if v.held, err = v.firstCycle(ctx, q); err != nil {
+			return err
+		}
 	}
 	if v.adjusted {
 		v.adjustments, err = readPendingAdjustments(ctx, q, v.account, watermark)

@@ -78,6 +78,11 @@ func (b *Billing) Void(ctx context.Context, r VoidRequest) (VoidResult, error) {
 		if err := voidable(ctx, tx, old); err != nil {
 			return err
 		}
+		if r.Outcome == WriteOff {
+			if err := writable(ctx, tx, old); err != nil {
+				return err
+			}
+		}
 		var out writes
 		var again []*draft
 		if r.Outcome == Rebill {
@@ -129,6 +134,36 @@ func voidable(ctx context.Context, tx pgx.Tx, v Invoice) error {
 		return fmt.Errorf("credit note %s corrects it: correct what is left of it by another one: %w", notes[0].name(), ledger.ErrConflict)
 	}
 	return nil
+}
+
+// The first line, of an invoice after this one that wasn't billed again, that brings other terms for what this one bills.
+const sqlReratedSince = `
+SELECT r.invoice_id, sum(r.amount)
+FROM billing.invoices i
+JOIN billing.invoice_lines l ON l.account = i.account AND l.invoice_id = i.id AND (l.rerating IS NULL OR l.pinned > 0) AND l.adjustment IS NULL
+JOIN billing.invoice_lines r ON r.account = i.account AND r.origin_start = l.origin_start AND r.charge = l.charge AND r.rerating IS NOT NULL
+JOIN billing.invoices o ON o.account = r.account AND o.id = r.invoice_id AND o.currency = i.currency AND o.stream IS NOT DISTINCT FROM i.stream AND o.position > i.position
+LEFT JOIN billing.voids v ON v.account = o.account AND v.invoice_id = o.id
+WHERE i.account = $1 AND i.id = $2 AND v.outcome IS DISTINCT FROM 'rebill'
+GROUP BY r.invoice_id, o.position
+HAVING sum(abs(r.amount)) <> 0
+ORDER BY o.position
+LIMIT 1`
+
+// writable refuses to write off what terms for closed cycles changed since: what these brought is on another invoice and would
+// stand alone there, paying back what was never paid.
+func writable(ctx context.Context, tx pgx.Tx, v Invoice) error {
+	var id uuid.UUID
+	brought := Money{Currency: v.Currency}
+	err := tx.QueryRow(ctx, sqlReratedSince, v.Account, v.ID).Scan(&id, &brought.Amount)
+	if isNoRows(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("invoice %s brought other terms for its cycles since, %s %s, and would go on doing so: give up what is left by a credit note, or bill it again: %w",
+		id, brought, v.Currency, ledger.ErrConflict)
 }
 
 // The invoice's own events, added up. Which cycle each belongs to was decided when it was pinned.
