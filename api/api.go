@@ -195,6 +195,7 @@ func (s *server) routes() {
 
 	route(s, "GET /v1/terms", getTermsDoc(), s.getTerms)
 	route(s, "POST /v1/terms", setTermsDoc(), s.setTerms)
+	route(s, "POST /v1/terms/preview/closed", previewClosedAllDoc(), s.previewClosedAll)
 	route(s, "GET /v1/accounts/{account}/terms", getAccountTermsDoc(), s.getAccountTerms)
 	route(s, "GET /v1/accounts/{account}/preview", previewAccountDoc(), s.previewAccount)
 	route(s, "POST /v1/accounts/{account}/preview", previewTermsDoc(), s.previewTerms)

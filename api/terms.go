@@ -23,8 +23,10 @@ type TermsVersion struct {
 
 // TermsAdjust are the closed cycles that get the charges of terms.
 type TermsAdjust struct {
-	From    time.Time `json:"from" doc:"Start of the first (UTC)"`
-	Through time.Time `json:"through" doc:"End of the last (UTC)"`
+	From     *time.Time `json:"from,omitempty" doc:"Of an account's terms: start of the first (UTC)"`
+	Through  *time.Time `json:"through,omitempty" doc:"End of the last (UTC)"`
+	Accounts *int64     `json:"accounts,omitempty" doc:"Of default terms: how many accounts have them for closed cycles"`
+	LeftOut  *int64     `json:"left_out,omitempty" doc:"Of default terms: how many accounts had default charges there and can't have them, because the terms say more that can't change"`
 }
 
 // TermsAnswer is how an account is billed, was and will be.
@@ -142,6 +144,43 @@ func previewClosedDoc() doc {
 	}
 }
 
+type previewClosedAllIn struct {
+	AsOf    string `query:"as_of" example:"2026-07-01T12:00:00Z" doc:"As of a watermark (a position) or an RFC 3339 time. Of further pages, the position of as_of of the first"`
+	After   string `query:"after" maxLength:"256" doc:"next of the page before"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"1000" doc:"How many accounts are looked at; 100 without it"`
+	RawBody []byte `contentType:"application/json"`
+
+	broken *Problem
+}
+
+// Resolve looks at what the body claims to be.
+func (in *previewClosedAllIn) Resolve(ctx huma.Context) []error {
+	in.broken = termsFormat(ctx)
+	return nil
+}
+
+type closedPageOut struct{ Body billing.ClosedPage }
+
+func (s *server) previewClosedAll(ctx context.Context, in *previewClosedAllIn) (*closedPageOut, error) {
+	if err := termsBody(in.RawBody, in.broken); err != nil {
+		return nil, err
+	}
+	p, err := s.billing.PreviewClosedAccounts(ctx, billing.ClosedPageRequest{Terms: in.RawBody, AsOf: in.AsOf, After: in.After, Limit: in.Limit})
+	if err != nil {
+		return nil, err
+	}
+	return &closedPageOut{p}, nil
+}
+
+func previewClosedAllDoc() doc {
+	return doc{
+		id: "preview-closed-accounts", tag: tagBill, summary: "Preview what default terms change for closed cycles",
+		text:  "Account by account the difference that the default terms in the body would make, as if POST /v1/terms with adjust_closed recorded them, and the accounts that they would leave out, with the reason; late events aside. Accounts that nothing changes for are left out of the list. Nothing is recorded. POST /v1/accounts/{account}/preview/closed with the same body has the details of one.",
+		fails: []kind{conflicting, tooLarge, unsupported},
+		body:  termsRequest(),
+	}
+}
+
 func previewTermsDoc() doc {
 	return doc{
 		id: "preview-terms", tag: tagBill, summary: "Preview other terms",
@@ -172,7 +211,7 @@ func getAccountTermsDoc() doc {
 
 type setTermsIn struct {
 	By      string `query:"by" default:"api" maxLength:"1024" example:"jane.doe" doc:"Who records them"`
-	Adjust  bool   `query:"adjust_closed" doc:"Let the charges count for the account's closed cycles from effective_from on too: its next invoice brings the difference. Preview it first"`
+	Adjust  bool   `query:"adjust_closed" doc:"Let the charges count for closed cycles from effective_from on too, of the account or, of default terms, of every account that had default charges there: the next invoices bring the difference. Preview it first"`
 	Why     string `query:"why" maxLength:"1024" example:"agreed on 3 March" doc:"Why closed cycles are billed anew; needed beside adjust_closed, and kept"`
 	RawBody []byte `contentType:"application/json"`
 
@@ -216,7 +255,9 @@ func (s *server) setTerms(ctx context.Context, in *setTermsIn) (*setTermsOut, er
 			return nil, err
 		}
 		out := &setTermsOut{versionOf(done.Terms)}
-		out.Body.Adjusts = &TermsAdjust{done.From, done.Through}
+		if out.Body.Adjusts = (&TermsAdjust{From: &done.From, Through: &done.Through}); done.Terms.Account == "" {
+			out.Body.Adjusts = &TermsAdjust{Accounts: &done.Accounts, LeftOut: &done.LeftOut}
+		}
 		return out, nil
 	}
 	if in.Why != "" {

@@ -99,8 +99,8 @@ func (c *Calendar) Charges() []Charge {
 	for _, s := range c.spans {
 		charges = append(charges, s.terms.Charges...)
 	}
-	for _, r := range c.reratings {
-		charges = append(charges, c.rerated(r.from, r).Charges...)
+	for i, r := range c.reratings {
+		charges = append(charges, c.rerated(r.from, i).Charges...)
 	}
 	return charges
 }
@@ -314,10 +314,17 @@ func (c *Calendar) Next(cy Cycle) Cycle { return c.Cycle(cy.End) }
 // instant, with what they leave to the default terms filled in. The charges are
 // those of the newest rerating of the cycle, if there is any.
 func (c *Calendar) TermsAt(cycleStart time.Time) Terms {
-	for _, r := range slices.Backward(c.reratings) {
-		if !cycleStart.Before(r.from) && cycleStart.Before(r.through) {
-			return c.rerated(cycleStart, r)
+	return c.termsBy(cycleStart, len(c.reratings))
+}
+
+// termsBy is TermsAt with the first n reratings alone. One of the default leaves charges of the account's own as they are.
+func (c *Calendar) termsBy(cycleStart time.Time, n int) Terms {
+	for i := n - 1; i >= 0; i-- {
+		r := c.reratings[i]
+		if cycleStart.Before(r.from) || !cycleStart.Before(r.through) || r.terms.Account == "" && !c.termsBy(cycleStart, i).chargesOfDefault() {
+			continue
 		}
+		return c.rerated(cycleStart, i)
 	}
 	return c.spans[c.spanAt(cycleStart)].terms
 }

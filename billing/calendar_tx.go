@@ -53,8 +53,8 @@ func (b *Billing) calendarOf(ctx context.Context, q querier, account string) (*C
 	}
 	line := k.timeline(account)
 	cal, err := line.calendar()
-	if err != nil || len(k.own[account]) == 0 {
-		return cal, wrap(err, "calendar of %q", account)
+	if err != nil {
+		return nil, wrap(err, "calendar of %q", account)
 	}
 	reratings, err := readReratings(ctx, q, account, line.history)
 	if err != nil {

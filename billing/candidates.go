@@ -85,12 +85,22 @@ func newWindow(v *view, watermark int64, end time.Time) window {
 		}
 		w.cycles = append(w.cycles, cy)
 		w.terms = append(w.terms, v.cal.TermsAt(cy.Start))
-		w.rerated = append(w.rerated, slices.ContainsFunc(v.due, func(r rerating) bool { return !cy.Start.Before(r.from) && cy.Start.Before(r.through) }))
+		w.rerated = append(w.rerated, cy.Start.Before(w.from) && v.brings(cy.Start))
 		if n := len(w.cycles); w.rerated[n-1] && !selectNoMore(w.terms[n-1].Charges, v.plain.TermsAt(cy.Start).Charges) {
 			w.covered = append(w.covered, n)
 		}
 	}
 	return w
+}
+
+// brings reports whether reratings that are due give a cycle other charges than it was billed by.
+func (v *view) brings(cycleStart time.Time) bool {
+	now := v.cal.TermsAt(cycleStart)
+	if slices.ContainsFunc(v.due, func(r rerating) bool { return r.terms.Version == now.rerating }) {
+		return true
+	}
+	covers := func(r rerating) bool { return !cycleStart.Before(r.from) && cycleStart.Before(r.through) }
+	return now.rerating != 0 && slices.ContainsFunc(v.due, covers) && now.chargesVersion() != v.plain.TermsAt(cycleStart).chargesVersion()
 }
 
 // end is the end of the window.

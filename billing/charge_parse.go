@@ -248,7 +248,7 @@ func (p *termsParser) price(f fields, c *Charge) {
 	}
 	c.FreePerContract = p.perContract(f, "free_per", "free_units", "free_amount")
 	if c.FreePerContract && f.values["free_events"].kind != noNode {
-		p.refuse(f.path("free_events"), f.values["free_events"].shown(), "must be absent beside free_per contract: first events are those of a cycle")
+		p.refuse(f.path("free_events"), f.values["free_events"].shown(), "must be absent beside free_per contract: first events are those of a cycle, for which are the first of a whole contract may change with every late event. Leave the first units of a contract free, or a free_amount alone")
 	}
 	if _, written := f.values["tiers"]; written {
 		c.Tiers = p.tiers(f)

@@ -92,6 +92,9 @@ func (b *Billing) Close(ctx context.Context, r CloseRequest) (CloseResult, error
 	if err := problems(checkNote("account", r.Account), checkText("by", r.By, "must say who closes")); err != nil {
 		return CloseResult{}, err
 	}
+	if err := b.finishReratings(ctx); err != nil {
+		return CloseResult{}, wrap(err, "close: default terms for closed cycles")
+	}
 	w, err := b.ledger.TakeWatermark(ctx)
 	if err != nil {
 		return CloseResult{}, wrap(err, "close")

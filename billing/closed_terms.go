@@ -18,9 +18,6 @@ func (v *view) rangeOf(ctx context.Context, q querier, t Terms) (from, through t
 	refuse := func(field, value, rule string, args ...any) (time.Time, time.Time, error) {
 		return time.Time{}, time.Time{}, &TermsError{Problems: []Problem{{Field: field, Value: shorten(value), Rule: fmt.Sprintf(rule, args...)}}}
 	}
-	if t.Account == "" {
-		return refuse("account", "", "must be given: closed cycles are adjusted account by account")
-	}
 	if from, err = v.firstCycle(ctx, q); err != nil {
 		return time.Time{}, time.Time{}, err
 	}
@@ -130,17 +127,25 @@ FROM ledger.draw(1) d`
 // ClosedTerms are terms that were recorded for closed cycles.
 type ClosedTerms struct {
 	Terms   Terms
-	From    time.Time // start of the first closed cycle that gets their charges
+	From    time.Time // start of the first closed cycle that gets their charges; zero for the default terms
 	Through time.Time // end of the last
+
+	// Of the default terms: how many accounts get their charges for closed cycles, and how many are left out because what else
+	// the terms say can't be so there.
+	Accounts, LeftOut int64
 }
 
 // AdjustClosed records terms of an account as SetTerms does, and that their charges count for its closed cycles from
 // effective_from on. The next close brings the difference to what was billed as adjustment lines; PreviewClosed
 // shows it. Only charges can change so: what else of the terms a closed cycle goes by stays as it was, and terms that say otherwise
-// are a *TermsError. why is kept.
+// are a *TermsError. why is kept. Default terms are so recorded for every account that had charges of the default terms in those
+// cycles, as far as it is known by now; PreviewClosedAccounts shows what they change, and which accounts they leave out.
 func (b *Billing) AdjustClosed(ctx context.Context, raw []byte, why, by string) (ClosedTerms, error) {
 	if err := problems(checkText("why", why, "must say why closed cycles are billed anew"), checkText("by", by, "must say who records the terms")); err != nil {
 		return ClosedTerms{}, wrap(err, "record terms")
+	}
+	if t, problems := parseTerms(raw, b.zone); t.Account == "" && len(problems) == 0 {
+		return b.adjustClosedDefaults(ctx, raw, why, by)
 	}
 	var done ClosedTerms
 	recorded, err := b.setTerms(ctx, raw, by, func(tx pgx.Tx, t Terms, insert func() (Terms, error)) (Terms, error) {
@@ -218,20 +223,9 @@ func (b *Billing) PreviewClosed(ctx context.Context, r PreviewRequest) (ClosedPr
 	at, err := b.inSnapshot(ctx, r, func(tx pgx.Tx, catalogue ledger.Catalogue, v *view, at ledger.Watermark) error {
 		out.Cycles, out.Sums = []ClosedChange{}, map[string]Money{}
 		if len(r.Terms) > 0 {
-			t, _, err := b.checkTerms(ctx, tx, catalogue, r.Terms)
-			if err != nil {
+			if err := b.supposeClosed(ctx, tx, catalogue, v, r.Terms); err != nil {
 				return err
 			}
-			if t.Account != "" && t.Account != v.account {
-				return &TermsError{Problems: []Problem{{Field: "account", Value: shorten(t.Account), Rule: "must be the account that is looked at"}}}
-			}
-			from, through, err := v.rangeOf(ctx, tx, t)
-			if err != nil {
-				return err
-			}
-			t.Version = v.terms + 1
-			v.line = &timeline{history: append(slices.Clone(v.line.history), t)}
-			v.reratings = append(v.reratings, rerating{terms: t, from: from, through: through})
 		}
 		return b.previewClosed(ctx, tx, catalogue, v, at, &out)
 	})
@@ -239,8 +233,48 @@ func (b *Billing) PreviewClosed(ctx context.Context, r PreviewRequest) (ClosedPr
 	return out, wrap(err, "preview of closed cycles of %q", r.Account)
 }
 
+// supposeClosed gives the view the rerating that it would have if further terms, of the account or of the default, were recorded
+// for closed cycles.
+func (b *Billing) supposeClosed(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, raw []byte) error {
+	t, k, err := b.checkTerms(ctx, tx, catalogue, raw)
+	if err != nil {
+		return err
+	}
+	if t.Account != "" && t.Account != v.account {
+		return &TermsError{Problems: []Problem{{Field: "account", Value: shorten(t.Account), Rule: "must be the account that is looked at, or be left out for the default terms"}}}
+	}
+	t.Version = k.newest + 1
+	if t.Account != "" {
+		from, through, err := v.rangeOf(ctx, tx, t)
+		if err != nil {
+			return err
+		}
+		v.supposeRerating(t, from, through)
+		return nil
+	}
+	if t.NotBefore, err = b.closedForTerms(ctx, tx, k, ""); err != nil {
+		return err
+	}
+	if err := reachesClosed(t); err != nil {
+		return err
+	}
+	s, err := v.defaultSpan(ctx, tx, t)
+	if s.problem != "" {
+		return &TermsError{Problems: []Problem{{Field: s.field, Rule: s.problem}}}
+	}
+	if s.concerned {
+		v.supposeRerating(t, s.from, s.through)
+	}
+	return err
+}
+
+func (v *view) supposeRerating(t Terms, from, through time.Time) {
+	v.line = &timeline{history: append(slices.Clone(v.line.history), t)}
+	v.reratings = append(v.reratings, rerating{terms: t, from: from, through: through})
+}
+
 func (b *Billing) previewClosed(ctx context.Context, tx pgx.Tx, catalogue ledger.Catalogue, v *view, at ledger.Watermark, out *ClosedPreview) error {
-	if err := v.prepare(ctx, tx, at.Position); err != nil || len(v.due) == 0 {
+	if err := v.prepare(ctx, tx, at.Position); err != nil || len(v.due) == 0 || v.closed.end.IsZero() {
 		return err
 	}
 	v.adjustments = nil

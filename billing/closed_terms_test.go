@@ -116,7 +116,6 @@ func TestTermsForClosedCyclesRefused(t *testing.T) {
 	f.close("2026-02-28")
 	const charges = `"grace":"0h","charges":[{"name":"sales","measure":"amount","model":"percentage","rate":"50"}]}`
 	for raw, want := range map[string]string{
-		`{` + charges: "account: must be given",
 		`{"account":"acme","cadence":"weekly",` + charges:                   "cadence: must make the same boundaries",
 		`{"account":"acme","zone":"Asia/Tokyo",` + charges:                  "cadence: must make the same boundaries",
 		`{"account":"acme","group_by":"stream",` + charges:                  "group_by: must be the same",

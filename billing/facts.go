@@ -31,6 +31,7 @@ func Facts() []ledger.FactTable {
 		{Kind: "adjustment", Table: "billing.adjustments"},
 		{Kind: "adjustment-decision", Table: "billing.adjustment_decisions"},
 		{Kind: "rerating", Table: "billing.reratings"},
+		{Kind: "default-rerating", Table: "billing.default_reratings"},
 		{Kind: "parking", Table: "billing.parkings"},
 		{Kind: "release", Table: "billing.releases"},
 	}

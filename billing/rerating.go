@@ -69,12 +69,21 @@ func (c *Calendar) with(reratings []rerating, all bool) *Calendar {
 	return &out
 }
 
-// rerated are the terms of a closed cycle with the charges of a rerating.
-func (c *Calendar) rerated(cycleStart time.Time, r rerating) Terms {
-	t := c.spans[c.spanAt(cycleStart)].terms
+// rerated are the terms of a closed cycle with the charges of rerating number i. What one of the account leaves to the
+// default are the charges of the newest rerating of that before it, if there is any.
+func (c *Calendar) rerated(cycleStart time.Time, i int) Terms {
+	t, r := c.spans[c.spanAt(cycleStart)].terms, c.reratings[i]
+	t.rerating, t.charged, t.ofDefault = r.terms.Version, r.terms.Version, r.terms.Account == ""
+	if t.Charges = r.terms.Charges; !r.terms.left.charges {
+		return t
+	}
 	base, _ := c.defaults.at(cycleStart) // the first of them holds always
-	with := r.terms.over(base)
-	t.Charges, t.rerating, t.charged = with.Charges, r.terms.Version, with.chargesVersion()
+	for _, before := range c.reratings[:i] {
+		if before.terms.Account == "" && !cycleStart.Before(before.from) && cycleStart.Before(before.through) {
+			base = before.terms
+		}
+	}
+	t.Charges, t.charged, t.ofDefault = base.Charges, base.Version, true
 	return t
 }
 

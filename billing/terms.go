@@ -198,6 +198,7 @@ type Terms struct {
 	// rerating is the version whose charges were recorded for the cycle when it was
 	// closed, and charged the one whose document has them; 0 and 0: none was.
 	rerating, charged int64
+	ofDefault         bool // of a cycle with a rerating: the charges are those of default terms
 }
 
 // left says which fields terms of an account don't have themselves.
@@ -247,6 +248,14 @@ func (t Terms) chargesVersion() int64 {
 		return t.Base
 	}
 	return t.Version
+}
+
+// chargesOfDefault reports whether the charges are those of default terms.
+func (t Terms) chargesOfDefault() bool {
+	if t.rerating != 0 {
+		return t.ofDefault
+	}
+	return t.Account == "" || t.inherited.charges
 }
 
 // over fills in what the terms leave out from the default terms, and the start

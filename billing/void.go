@@ -136,12 +136,13 @@ func voidable(ctx context.Context, tx pgx.Tx, v Invoice) error {
 	return nil
 }
 
-// The first line, of an invoice after this one that wasn't billed again, that brings other terms for what this one bills.
+// The first invoice after this one, of those that weren't billed again, that brings other terms for a cycle of which this one has
+// events or flat charges.
 const sqlReratedSince = `
-SELECT r.invoice_id, sum(r.amount)
+SELECT r.invoice_id
 FROM billing.invoices i
 JOIN billing.invoice_lines l ON l.account = i.account AND l.invoice_id = i.id AND (l.rerating IS NULL OR l.pinned > 0) AND l.adjustment IS NULL
-JOIN billing.invoice_lines r ON r.account = i.account AND r.origin_start = l.origin_start AND r.charge = l.charge AND r.rerating IS NOT NULL
+JOIN billing.invoice_lines r ON r.account = i.account AND r.origin_start = l.origin_start AND r.rerating IS NOT NULL
 JOIN billing.invoices o ON o.account = r.account AND o.id = r.invoice_id AND o.currency = i.currency AND o.stream IS NOT DISTINCT FROM i.stream AND o.position > i.position
 LEFT JOIN billing.voids v ON v.account = o.account AND v.invoice_id = o.id
 WHERE i.account = $1 AND i.id = $2 AND v.outcome IS DISTINCT FROM 'rebill'
@@ -154,16 +155,15 @@ LIMIT 1`
 // stand alone there, paying back what was never paid.
 func writable(ctx context.Context, tx pgx.Tx, v Invoice) error {
 	var id uuid.UUID
-	brought := Money{Currency: v.Currency}
-	err := tx.QueryRow(ctx, sqlReratedSince, v.Account, v.ID).Scan(&id, &brought.Amount)
+	err := tx.QueryRow(ctx, sqlReratedSince, v.Account, v.ID).Scan(&id)
 	if isNoRows(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("invoice %s brought other terms for its cycles since, %s %s, and would go on doing so: give up what is left by a credit note, or bill it again: %w",
-		id, brought, v.Currency, ledger.ErrConflict)
+	return fmt.Errorf("invoice %s brought other terms for its cycles since, and that would stand alone: give up what is left by a credit note, or bill it again: %w",
+		id, ledger.ErrConflict)
 }
 
 // The invoice's own events, added up. Which cycle each belongs to was decided when it was pinned.

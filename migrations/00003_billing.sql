@@ -558,6 +558,39 @@ CREATE TABLE billing.rerated (
 );
 SELECT ledger.protect('billing.rerated');
 
+-- That default terms count so for every account that went by them: each gets a row of billing.reratings with their version, or
+-- one here that says it isn't concerned, or why it can't be. The end is written when all have one.
+CREATE TABLE billing.default_reratings (
+    terms       bigint      NOT NULL,
+    why         text        NOT NULL,
+    recorded_by text        NOT NULL,
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    CONSTRAINT default_reratings_pkey PRIMARY KEY (terms),
+    CONSTRAINT default_reratings_position UNIQUE (position),
+    CONSTRAINT default_reratings_terms FOREIGN KEY (terms) REFERENCES billing.terms (n)
+);
+SELECT ledger.protect('billing.default_reratings');
+
+CREATE TABLE billing.rerating_exceptions (
+    account text   NOT NULL COLLATE "C",
+    terms   bigint NOT NULL,
+    problem text,                        -- null: no cycle of it is concerned
+    CONSTRAINT rerating_exceptions_pkey PRIMARY KEY (account, terms),
+    CONSTRAINT rerating_exceptions_terms FOREIGN KEY (terms) REFERENCES billing.default_reratings (terms)
+);
+SELECT ledger.protect('billing.rerating_exceptions');
+
+CREATE TABLE billing.default_rerating_ends (
+    terms    bigint      NOT NULL,
+    accounts bigint      NOT NULL, -- that have a row of billing.reratings
+    left_out bigint      NOT NULL, -- with a problem
+    ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT default_rerating_ends_pkey PRIMARY KEY (terms),
+    CONSTRAINT default_rerating_ends_terms FOREIGN KEY (terms) REFERENCES billing.default_reratings (terms)
+);
+SELECT ledger.protect('billing.default_rerating_ends');
+
 -- What became of every adjustment. One on a line is billed, also where that invoice was written off.
 CREATE VIEW billing.adjustment_states AS
     SELECT a.account, a.id AS adjustment,

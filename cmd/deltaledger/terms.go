@@ -21,7 +21,7 @@ type termsSetCmd struct {
 	File string `required:"" placeholder:"FILE" help:"File with the terms as JSON; - is standard input."`
 	By   string `placeholder:"NAME" help:"Who records them; without it the user of the system."`
 
-	AdjustClosed bool   `help:"Let the charges count for the account's closed cycles from effective_from on too: its next invoice brings the difference. See terms preview --closed."`
+	AdjustClosed bool   `help:"Let the charges count for closed cycles from effective_from on too, of the account or, of default terms, of every account that had default charges there: the next invoices bring the difference. See terms preview --closed."`
 	Why          string `placeholder:"TEXT" help:"Why closed cycles are billed anew; it is kept."`
 }
 
@@ -73,6 +73,11 @@ func (c *termsSetCmd) Run(ctx context.Context, s *session) error {
 		t.add(termsCells(recorded)...)
 		shown := versionOf(recorded)
 		if c.AdjustClosed {
+			if recorded.Account == "" {
+				shown.AdjustsAccounts, shown.LeftOut = &closed.Accounts, &closed.LeftOut
+				t.note = fmt.Sprintf("its charges count for closed cycles of %s too, and %d are left out: their next closes bring the difference", plural(closed.Accounts, "account"), closed.LeftOut)
+				return s.show(shown, t)
+			}
 			shown.AdjustsFrom, shown.AdjustsThrough = stamp(closed.From), stamp(closed.Through)
 			t.note = fmt.Sprintf("its charges count for the closed cycles from %s to %s too: the next close brings the difference", day(closed.From, recorded.Zone), day(closed.Through, recorded.Zone))
 		}
@@ -102,6 +107,9 @@ type termsVersion struct {
 
 	AdjustsFrom    string `json:"adjusts_from,omitempty"`    // of terms recorded for closed cycles: start of the first
 	AdjustsThrough string `json:"adjusts_through,omitempty"` // end of the last
+
+	AdjustsAccounts *int64 `json:"adjusts_accounts,omitempty"` // of default terms: how many accounts they were recorded for
+	LeftOut         *int64 `json:"left_out,omitempty"`         // and how many they can't be
 }
 
 func versionOf(t billing.Terms) termsVersion {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,10 +12,11 @@ import (
 )
 
 type termsPreviewCmd struct {
-	Account string `arg:"" help:"The account."`
+	Account string `arg:"" optional:"" help:"The account; only with --closed it may be left out, for all accounts."`
 	Count   int    `default:"12" help:"How many cycles to show after those that have begun, up to 1000."`
 	AsOf    string `placeholder:"W|TIME" help:"Draft as of a watermark or an RFC 3339 time; without it, everything recorded until now counts."`
 	File    string `placeholder:"FILE" help:"Look at terms that aren't recorded, as if they were: a file with JSON; - is standard input."`
+	After   string `placeholder:"ACCOUNT" help:"With --closed and without an account: only accounts whose names come after it."`
 	Closed  bool   `help:"Show instead what the terms would change for closed cycles if terms set --adjust-closed recorded them; without --file, what those change that are recorded and not billed yet."`
 	Print   string `placeholder:"FILE" help:"Write the drafts to this file too, as a page to print: each marked as a draft, without a number."`
 	paged
@@ -31,11 +30,21 @@ func (termsPreviewCmd) Help() string {
   deltaledger terms preview acme --count 0 --output json
   deltaledger terms preview acme --file new-terms.json
   deltaledger terms preview acme --file new-terms.json --print draft.html --letterhead letterhead.json
-  deltaledger terms preview acme --file new-terms.json --closed`
+  deltaledger terms preview acme --file new-terms.json --closed
+
+With --closed and without an account it is what new default terms would change for closed cycles of all accounts: an account on each line as soon as it is known, those that are left out with the reason, and the sums of all at the end. --after goes on behind an account.
+
+  deltaledger terms preview --file default-terms.json --closed`
 }
 
 // Run shows the preview.
 func (c *termsPreviewCmd) Run(ctx context.Context, s *session) error {
+	if c.Account == "" && !c.Closed {
+		return usagef("name an account: only with --closed all of them can be looked at")
+	}
+	if c.After != "" && c.Account != "" {
+		return usagef("--after goes through all accounts: leave out %s", c.Account)
+	}
 	if c.Closed && c.Print != "" {
 		return usagef("--print shows drafts, and --closed has none: leave one of them out")
 	}
@@ -53,6 +62,9 @@ func (c *termsPreviewCmd) Run(ctx context.Context, s *session) error {
 		}
 	}
 	return withApp(ctx, s, func(a *app) error {
+		if c.Closed && c.Account == "" {
+			return c.closedOfAll(ctx, s, a, r)
+		}
 		if c.Closed {
 			return c.closed(ctx, s, a, r)
 		}
@@ -105,11 +117,7 @@ func (c *termsPreviewCmd) closed(ctx context.Context, s *session, a *app, r bill
 	}
 	t.note = "nothing changes"
 	if len(p.Sums) > 0 {
-		var sums []string
-		for _, code := range slices.Sorted(maps.Keys(p.Sums)) {
-			sums = append(sums, p.Sums[code].String()+" "+code)
-		}
-		t.note = "the next close brings " + strings.Join(sums, ", ") + ", " + asOfNote(p.AsOf)
+		t.note = "the next close brings " + sumsText(p.Sums) + ", " + asOfNote(p.AsOf)
 	}
 	return s.show(p, t)
 }
