@@ -27,6 +27,7 @@ func TestBillAdjustments(t *testing.T) {
 	s.want(s.post("/v1/terms?by=jane&adjust_closed=true&why=x", `{"account":"acme","cadence":"weekly",`+charges), 422)
 	s.want(s.post("/v1/accounts/acme/preview/closed", `{"account":"acme",`+charges), 422)
 	// Default terms are previewed for all accounts.
+	s.want(s.post("/v1/cycles/close", `{"through":"2026-01-31","by":"jane"}`), 200)
 	all := s.want(s.post("/v1/terms/preview/closed?limit=10", `{"effective_from":"2000-01-01",`+charges), 200)
 	if all.at(t, "looked_at") == "0" {
 		t.Errorf("%s", all.body)
