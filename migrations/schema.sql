@@ -139,6 +139,17 @@ TABLE billing.cycles
     terms bigint NOT NULL
     base bigint NOT NULL
     run bigint NOT NULL;
+TABLE billing.default_rerating_ends
+    terms bigint NOT NULL
+    accounts bigint NOT NULL
+    left_out bigint NOT NULL
+    ended_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE billing.default_reratings
+    terms bigint NOT NULL
+    why text NOT NULL
+    recorded_by text NOT NULL
+    "position" bigint NOT NULL
+    recorded_at timestamp with time zone NOT NULL;
 TABLE billing.finalisations
     source text COLLATE "C" NOT NULL
     stream text COLLATE "C" NOT NULL
@@ -270,6 +281,10 @@ TABLE billing.rerated
     account text COLLATE "C" NOT NULL
     terms bigint NOT NULL
     run bigint NOT NULL;
+TABLE billing.rerating_exceptions
+    account text COLLATE "C" NOT NULL
+    terms bigint NOT NULL
+    problem text;
 TABLE billing.reratings
     account text COLLATE "C" NOT NULL
     terms bigint NOT NULL
@@ -709,6 +724,11 @@ CONSTRAINT cycles_pkey ON billing.cycles: PRIMARY KEY (account, starts_at);
 CONSTRAINT cycles_run ON billing.cycles: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT cycles_span ON billing.cycles: CHECK ((starts_at < ends_at));
 CONSTRAINT cycles_versions ON billing.cycles: CHECK (((terms >= 0) AND (base >= 0)));
+CONSTRAINT default_rerating_ends_pkey ON billing.default_rerating_ends: PRIMARY KEY (terms);
+CONSTRAINT default_rerating_ends_terms ON billing.default_rerating_ends: FOREIGN KEY (terms) REFERENCES billing.default_reratings(terms);
+CONSTRAINT default_reratings_pkey ON billing.default_reratings: PRIMARY KEY (terms);
+CONSTRAINT default_reratings_position ON billing.default_reratings: UNIQUE ("position");
+CONSTRAINT default_reratings_terms ON billing.default_reratings: FOREIGN KEY (terms) REFERENCES billing.terms(n);
 CONSTRAINT finalisations_pkey ON billing.finalisations: PRIMARY KEY (source, stream, "position");
 CONSTRAINT finalising_types_built ON billing.finalising_types: CHECK ((built <= since));
 CONSTRAINT finalising_types_pkey ON billing.finalising_types: PRIMARY KEY (type);
@@ -777,6 +797,8 @@ CONSTRAINT releases_position ON billing.releases: UNIQUE ("position");
 CONSTRAINT rerated_pkey ON billing.rerated: PRIMARY KEY (account, terms);
 CONSTRAINT rerated_rerating ON billing.rerated: FOREIGN KEY (account, terms) REFERENCES billing.reratings(account, terms);
 CONSTRAINT rerated_run ON billing.rerated: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
+CONSTRAINT rerating_exceptions_pkey ON billing.rerating_exceptions: PRIMARY KEY (account, terms);
+CONSTRAINT rerating_exceptions_terms ON billing.rerating_exceptions: FOREIGN KEY (terms) REFERENCES billing.default_reratings(terms);
 CONSTRAINT reratings_pkey ON billing.reratings: PRIMARY KEY (account, terms);
 CONSTRAINT reratings_position ON billing.reratings: UNIQUE ("position");
 CONSTRAINT reratings_span ON billing.reratings: CHECK ((from_at < through_at));
@@ -975,6 +997,10 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.credit_notes FOR EA
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.cycles FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.cycles FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.default_rerating_ends FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.default_rerating_ends FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.default_reratings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.default_reratings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoice_ids FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.invoice_ids FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.invoice_lines FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -999,6 +1025,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.releases FOR EACH R
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.releases FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.rerated FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.rerated FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.rerating_exceptions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.rerating_exceptions FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.reratings FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON billing.reratings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON billing.reviews FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -1647,6 +1675,8 @@ GRANT INSERT, SELECT ON billing.credit_notes TO deltaledger_app;
 GRANT SELECT ON billing.credit_notes_v1 TO deltaledger_app;
 GRANT SELECT ON billing.credit_notes_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT ON billing.cycles TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.default_rerating_ends TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.default_reratings TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.finalisations TO deltaledger_app;
 GRANT INSERT, SELECT, UPDATE ON billing.finalising_types TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.invoice_ids TO deltaledger_app;
@@ -1673,6 +1703,7 @@ GRANT SELECT ON billing.pins_v1 TO deltaledger_reader;
 GRANT INSERT, SELECT, UPDATE ON billing.progress TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.releases TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.rerated TO deltaledger_app;
+GRANT INSERT, SELECT ON billing.rerating_exceptions TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.reratings TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.reviews TO deltaledger_app;
 GRANT INSERT, SELECT ON billing.statuses TO deltaledger_app;
