@@ -189,8 +189,8 @@ var confinements = []confinement{
 	},
 	{
 		dep:    "github.com/twmb/franz-go/...",
-		to:     []string{"deltaledger/api/kafka/kafkatest"},
-		why:    "tests produce, in transactions too, with another client than the one that is tested",
+		to:     []string{"deltaledger/api/kafka/kafkatest", "deltaledger/api/kafka/registry"},
+		why:    "tests produce, in transactions too, with another client than the one that is tested; its client of schema registries is a module of its own",
 		inTest: []string{"deltaledger/api/kafka", "deltaledger/cmd/deltaledger"},
 	},
 	{
