@@ -120,8 +120,8 @@ WHERE r.account = $1 AND r.terms = $2`
 
 // Its position is drawn last.
 const sqlInsertRerating = `
-INSERT INTO billing.reratings (account, terms, from_at, through_at, why, recorded_by, position, recorded_at)
-SELECT $1, $2, $3, $4, $5, $6, d.positions[1], d.recorded_at
+INSERT INTO billing.reratings (account, terms, from_at, through_at, why, recorded_by, defaults, position, recorded_at)
+SELECT $1, $2::bigint, $3, $4, $5, $6, CASE WHEN $7::boolean THEN $2::bigint END, d.positions[1], d.recorded_at
 FROM ledger.draw(1) d`
 
 // ClosedTerms are terms that were recorded for closed cycles.
@@ -170,7 +170,7 @@ func (b *Billing) AdjustClosed(ctx context.Context, raw []byte, why, by string) 
 		if _, err := tx.Exec(ctx, sqlKnowAccount, t.Account); err != nil {
 			return t, err
 		}
-		if _, err = tx.Exec(ctx, sqlInsertRerating, t.Account, t.Version, done.From, done.Through, why, by); err != nil {
+		if _, err = tx.Exec(ctx, sqlInsertRerating, t.Account, t.Version, done.From, done.Through, why, by, false); err != nil {
 			return t, err
 		}
 		return t, v.showFirst(ctx, tx, &done.From)

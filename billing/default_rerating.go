@@ -202,7 +202,7 @@ func (b *Billing) rerateAccount(ctx context.Context, d defaultRerating, account 
 			_, err = tx.Exec(ctx, sqlInsertException, account, d.terms.Version, s.why())
 			return err
 		}
-		_, err = tx.Exec(ctx, sqlInsertRerating, account, d.terms.Version, s.from, s.through, d.why, d.by)
+		_, err = tx.Exec(ctx, sqlInsertRerating, account, d.terms.Version, s.from, s.through, d.why, d.by, true)
 		return err
 	})
 }

@@ -528,6 +528,20 @@ CREATE TABLE billing.adjustment_decisions (
 );
 SELECT ledger.protect('billing.adjustment_decisions');
 
+-- That default terms count so for every account that went by them: each gets a row of billing.reratings with their version, or
+-- one here that says it isn't concerned, or why it can't be. The end is written when all have one.
+CREATE TABLE billing.default_reratings (
+    terms       bigint      NOT NULL,
+    why         text        NOT NULL,
+    recorded_by text        NOT NULL,
+    position    bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    CONSTRAINT default_reratings_pkey PRIMARY KEY (terms),
+    CONSTRAINT default_reratings_position UNIQUE (position),
+    CONSTRAINT default_reratings_terms FOREIGN KEY (terms) REFERENCES billing.terms (n)
+);
+SELECT ledger.protect('billing.default_reratings');
+
 -- That the charges of a version count for cycles that were closed when it was recorded. The next close of the
 -- account brings the difference, and has a row of billing.rerated then.
 CREATE TABLE billing.reratings (
@@ -539,10 +553,14 @@ CREATE TABLE billing.reratings (
     recorded_by text        NOT NULL,
     position    bigint      NOT NULL,
     recorded_at timestamptz NOT NULL,
+    defaults    bigint,               -- the same version, if it is one of the default terms
+    own         bigint      GENERATED ALWAYS AS (CASE WHEN defaults IS NULL THEN terms END) STORED, -- and if it is the account's
     CONSTRAINT reratings_pkey PRIMARY KEY (account, terms),
     CONSTRAINT reratings_position UNIQUE (position),
     CONSTRAINT reratings_span CHECK (from_at < through_at),
-    CONSTRAINT reratings_terms FOREIGN KEY (account, terms) REFERENCES billing.terms (account, n)
+    CONSTRAINT reratings_defaults CHECK (defaults = terms),
+    CONSTRAINT reratings_default_terms FOREIGN KEY (defaults) REFERENCES billing.default_reratings (terms),
+    CONSTRAINT reratings_terms FOREIGN KEY (account, own) REFERENCES billing.terms (account, n)
 );
 SELECT ledger.protect('billing.reratings');
 ALTER TABLE billing.invoice_lines ADD CONSTRAINT invoice_lines_rerating
@@ -557,20 +575,6 @@ CREATE TABLE billing.rerated (
     CONSTRAINT rerated_run FOREIGN KEY (run) REFERENCES billing.close_runs (n)
 );
 SELECT ledger.protect('billing.rerated');
-
--- That default terms count so for every account that went by them: each gets a row of billing.reratings with their version, or
--- one here that says it isn't concerned, or why it can't be. The end is written when all have one.
-CREATE TABLE billing.default_reratings (
-    terms       bigint      NOT NULL,
-    why         text        NOT NULL,
-    recorded_by text        NOT NULL,
-    position    bigint      NOT NULL,
-    recorded_at timestamptz NOT NULL,
-    CONSTRAINT default_reratings_pkey PRIMARY KEY (terms),
-    CONSTRAINT default_reratings_position UNIQUE (position),
-    CONSTRAINT default_reratings_terms FOREIGN KEY (terms) REFERENCES billing.terms (n)
-);
-SELECT ledger.protect('billing.default_reratings');
 
 CREATE TABLE billing.rerating_exceptions (
     account text   NOT NULL COLLATE "C",

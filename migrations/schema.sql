@@ -293,7 +293,13 @@ TABLE billing.reratings
     why text NOT NULL
     recorded_by text NOT NULL
     "position" bigint NOT NULL
-    recorded_at timestamp with time zone NOT NULL;
+    recorded_at timestamp with time zone NOT NULL
+    defaults bigint
+    own bigint DEFAULT 
+CASE
+    WHEN (defaults IS NULL) THEN terms
+    ELSE NULL::bigint
+END;
 TABLE billing.reviews
     account text COLLATE "C" NOT NULL
     invoice_id uuid NOT NULL
@@ -799,10 +805,12 @@ CONSTRAINT rerated_rerating ON billing.rerated: FOREIGN KEY (account, terms) REF
 CONSTRAINT rerated_run ON billing.rerated: FOREIGN KEY (run) REFERENCES billing.close_runs(n);
 CONSTRAINT rerating_exceptions_pkey ON billing.rerating_exceptions: PRIMARY KEY (account, terms);
 CONSTRAINT rerating_exceptions_terms ON billing.rerating_exceptions: FOREIGN KEY (terms) REFERENCES billing.default_reratings(terms);
+CONSTRAINT reratings_default_terms ON billing.reratings: FOREIGN KEY (defaults) REFERENCES billing.default_reratings(terms);
+CONSTRAINT reratings_defaults ON billing.reratings: CHECK ((defaults = terms));
 CONSTRAINT reratings_pkey ON billing.reratings: PRIMARY KEY (account, terms);
 CONSTRAINT reratings_position ON billing.reratings: UNIQUE ("position");
 CONSTRAINT reratings_span ON billing.reratings: CHECK ((from_at < through_at));
-CONSTRAINT reratings_terms ON billing.reratings: FOREIGN KEY (account, terms) REFERENCES billing.terms(account, n);
+CONSTRAINT reratings_terms ON billing.reratings: FOREIGN KEY (account, own) REFERENCES billing.terms(account, n);
 CONSTRAINT reviews_invoice ON billing.reviews: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoices(account, id);
 CONSTRAINT reviews_pkey ON billing.reviews: PRIMARY KEY (account, invoice_id);
 CONSTRAINT statuses_invoice ON billing.statuses: FOREIGN KEY (account, invoice_id) REFERENCES billing.invoice_numbers(account, invoice_id);
