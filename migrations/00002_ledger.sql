@@ -267,6 +267,22 @@ CREATE TABLE ledger.offsets (
 );
 GRANT SELECT, INSERT, UPDATE ON ledger.offsets TO deltaledger_app;
 
+-- How far each publisher has written to its topic: everything through position is there. It moves only from where its
+-- publisher believes it to be, and only for the topic that this was said of.
+CREATE TABLE ledger.publishers (
+    name       text        NOT NULL COLLATE "C",
+    topic      text        NOT NULL COLLATE "C",
+    topic_id   uuid        NOT NULL, -- one that was made anew under its name has another
+    partitions integer     NOT NULL, -- over which keys are spread: more of them would put a key's facts into two
+    kinds      text[],               -- that are published; null: all
+    position   bigint      NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT publishers_pkey PRIMARY KEY (name),
+    CONSTRAINT publishers_position CHECK (position >= 0),
+    CONSTRAINT publishers_partitions CHECK (partitions > 0)
+);
+GRANT SELECT, INSERT, UPDATE ON ledger.publishers TO deltaledger_app;
+
 -- Positions through which everything is decided. n is the watermark's own number.
 CREATE TABLE ledger.watermarks (
     n        bigint      GENERATED ALWAYS AS IDENTITY,

@@ -573,6 +573,14 @@ TABLE ledger.private
     salt bytea NOT NULL
     payload text
     pii jsonb;
+TABLE ledger.publishers
+    name text COLLATE "C" NOT NULL
+    topic text COLLATE "C" NOT NULL
+    topic_id uuid NOT NULL
+    partitions integer NOT NULL
+    kinds text[]
+    "position" bigint NOT NULL
+    updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
 TABLE ledger.seals
     number bigint NOT NULL
     format integer NOT NULL
@@ -904,6 +912,9 @@ CONSTRAINT migrations_pkey ON ledger.migrations: PRIMARY KEY (id);
 CONSTRAINT offsets_offset ON ledger.offsets: CHECK (("offset" >= 0));
 CONSTRAINT offsets_pkey ON ledger.offsets: PRIMARY KEY (consumer, topic, partition);
 CONSTRAINT private_pkey ON ledger.private: PRIMARY KEY ("position");
+CONSTRAINT publishers_partitions ON ledger.publishers: CHECK ((partitions > 0));
+CONSTRAINT publishers_pkey ON ledger.publishers: PRIMARY KEY (name);
+CONSTRAINT publishers_position ON ledger.publishers: CHECK (("position" >= 0));
 CONSTRAINT seals_block ON ledger.seals: CHECK (((0 < first_position) AND (first_position <= last_position) AND (last_position < "position")));
 CONSTRAINT seals_count ON ledger.seals: CHECK (((0 < count) AND (count <= 65536) AND (count <= ((last_position - first_position) + 1))));
 CONSTRAINT seals_hashes ON ledger.seals: CHECK (((length(root) = 32) AND (length(positions_sha256) = 32) AND (length(tags_sha256) = 32) AND (length(previous) = 32) AND (length(hash) = 32) AND (length(tree_root) = 32)));
@@ -1766,6 +1777,7 @@ GRANT INSERT, SELECT, UPDATE ON ledger.offsets TO deltaledger_app;
 GRANT SELECT ON ledger.position_seq TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.private TO deltaledger_app;
 GRANT SELECT ON ledger.private TO deltaledger_private;
+GRANT INSERT, SELECT, UPDATE ON ledger.publishers TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.seals TO deltaledger_app;
 GRANT SELECT ON ledger.seals_v1 TO deltaledger_app;
 GRANT SELECT ON ledger.seals_v1 TO deltaledger_reader;

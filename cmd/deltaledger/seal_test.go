@@ -26,6 +26,7 @@ var elsewhere = map[string]string{
 	"ledger.watermarks":            "a position that was read; verify holds them against each other",
 	"ledger.seals":                 "chained already",
 	"ledger.column_floors":         "a position that was read",
+	"ledger.publishers":            "how far was published",
 	"ledger.content_flags":         "position of the event",
 	"ledger.conflict_decisions":    "position of the event",
 	"ledger.completeness_progress": "derived: how far was looked",
