@@ -555,6 +555,59 @@ TABLE ledger.events PARTITION BY RANGE (recorded_at)
     reference text COLLATE "C"
     maker text COLLATE "C"
     commitment bytea;
+TABLE ledger.import_decisions
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    file bigint NOT NULL
+    outcome text NOT NULL
+    state text NOT NULL
+    pass integer NOT NULL
+    recorded bigint NOT NULL
+    duplicate bigint NOT NULL
+    conflict bigint NOT NULL
+    invalid bigint NOT NULL
+    why text NOT NULL
+    decided_by text NOT NULL
+    decided_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.import_files
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
+    location text COLLATE "C" NOT NULL
+    name text COLLATE "C" NOT NULL
+    version integer NOT NULL
+    size bigint NOT NULL
+    modified_at timestamp with time zone NOT NULL
+    etag text NOT NULL DEFAULT ''::text
+    sha256 bytea
+    format text
+    mapping text
+    mapping_sha256 bytea
+    state text COLLATE "C" NOT NULL DEFAULT 'queued'::text
+    reason text
+    pass integer NOT NULL DEFAULT 1
+    attempt integer NOT NULL DEFAULT 0
+    failures integer NOT NULL DEFAULT 0
+    resume bigint NOT NULL DEFAULT 0
+    recorded bigint NOT NULL DEFAULT 0
+    duplicate bigint NOT NULL DEFAULT 0
+    conflict bigint NOT NULL DEFAULT 0
+    invalid bigint NOT NULL DEFAULT 0
+    importer text
+    leased_until timestamp with time zone
+    next_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    found_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    begun_at timestamp with time zone
+    ended_at timestamp with time zone;
+TABLE ledger.import_problems
+    file bigint NOT NULL
+    pass integer NOT NULL
+    item bigint NOT NULL
+    line bigint NOT NULL
+    status text NOT NULL
+    event_id text
+    field text
+    value text
+    rule text
+    differs text[]
+    existing_position bigint;
 TABLE ledger.migrations
     id integer NOT NULL
     version_id bigint NOT NULL
@@ -908,6 +961,21 @@ CONSTRAINT events_kind ON ledger.events: CHECK ((kind = ANY (ARRAY['upstream'::t
 CONSTRAINT events_pkey ON ledger.events: PRIMARY KEY ("position", recorded_at);
 CONSTRAINT events_quantity ON ledger.events: CHECK (((quantity > '-100000000000000000000000000000000000000'::numeric) AND (quantity < '100000000000000000000000000000000000000'::numeric)));
 CONSTRAINT events_seqn ON ledger.events: CHECK (((seqn >= 0) AND (seqn <= '281474976710655'::bigint)));
+CONSTRAINT import_decisions_file ON ledger.import_decisions: FOREIGN KEY (file) REFERENCES ledger.import_files(n);
+CONSTRAINT import_decisions_outcome ON ledger.import_decisions: CHECK ((outcome = ANY (ARRAY['retry'::text, 'discard'::text])));
+CONSTRAINT import_decisions_pkey ON ledger.import_decisions: PRIMARY KEY (n);
+CONSTRAINT import_decisions_why ON ledger.import_decisions: CHECK ((why <> ''::text));
+CONSTRAINT import_files_done ON ledger.import_files: CHECK (((state <> ALL (ARRAY['done'::text, 'same'::text])) OR (sha256 IS NOT NULL)));
+CONSTRAINT import_files_ended ON ledger.import_files: CHECK (((state = ANY (ARRAY['queued'::text, 'running'::text])) = (ended_at IS NULL)));
+CONSTRAINT import_files_leased ON ledger.import_files: CHECK ((((state = 'running'::text) = (leased_until IS NOT NULL)) AND ((state = 'running'::text) = (importer IS NOT NULL))));
+CONSTRAINT import_files_once ON ledger.import_files: UNIQUE (location, name, version);
+CONSTRAINT import_files_pkey ON ledger.import_files: PRIMARY KEY (n);
+CONSTRAINT import_files_settled ON ledger.import_files: CHECK ((resume = (((recorded + duplicate) + conflict) + invalid)));
+CONSTRAINT import_files_sha256 ON ledger.import_files: CHECK (((length(sha256) = 32) AND (length(mapping_sha256) = 32)));
+CONSTRAINT import_files_state ON ledger.import_files: CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'same'::text, 'failed'::text, 'changed'::text, 'gone'::text, 'discarded'::text])));
+CONSTRAINT import_problems_file ON ledger.import_problems: FOREIGN KEY (file) REFERENCES ledger.import_files(n);
+CONSTRAINT import_problems_pkey ON ledger.import_problems: PRIMARY KEY (file, pass, item);
+CONSTRAINT import_problems_status ON ledger.import_problems: CHECK ((status = ANY (ARRAY['invalid'::text, 'conflict'::text])));
 CONSTRAINT migrations_pkey ON ledger.migrations: PRIMARY KEY (id);
 CONSTRAINT offsets_offset ON ledger.offsets: CHECK (("offset" >= 0));
 CONSTRAINT offsets_pkey ON ledger.offsets: PRIMARY KEY (consumer, topic, partition);
@@ -981,6 +1049,9 @@ CREATE INDEX events_account ON ONLY ledger.events USING btree (account, occurred
 CREATE INDEX events_caused_by ON ONLY ledger.events USING btree (caused_by) WHERE (caused_by IS NOT NULL);
 CREATE INDEX events_occurred_at ON ONLY ledger.events USING brin (occurred_at timestamptz_minmax_multi_ops);
 CREATE INDEX events_unnumbered ON ONLY ledger.events USING btree (source, stream) WHERE (seqn IS NULL);
+CREATE INDEX import_decisions_by_file ON ledger.import_decisions USING btree (file, n);
+CREATE INDEX import_files_open ON ledger.import_files USING btree (location, n) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
+CREATE INDEX import_files_wrong ON ledger.import_files USING btree (n) WHERE (state = ANY (ARRAY['failed'::text, 'changed'::text, 'gone'::text]));
 CREATE INDEX seals_last_position ON ledger.seals USING btree (last_position);
 CREATE INDEX sources_name ON ledger.sources USING btree (name, n DESC);
 CREATE INDEX watermarks_by_position ON ledger.watermarks USING btree ("position");
@@ -1094,6 +1165,10 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.event_keys FOR EACH 
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.event_keys FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_any_row BEFORE DELETE OR UPDATE ON ledger.events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_any_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.import_decisions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.import_decisions FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.import_problems FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.import_problems FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_unerased() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE UPDATE OR TRUNCATE ON ledger.private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_unerased() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.seals FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -1655,6 +1730,8 @@ SEQUENCE ledger.conflict_private_conflict_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.dead_letters_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.detachments_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.erasures_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.import_decisions_n_seq AS bigint INCREMENT 1 CACHE 1;
+SEQUENCE ledger.import_files_n_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.migrations_id_seq AS integer INCREMENT 1 CACHE 1;
 SEQUENCE ledger.position_seq AS bigint INCREMENT 1 CACHE 1;
 SEQUENCE ledger.sources_n_seq AS bigint INCREMENT 1 CACHE 1;
@@ -1773,6 +1850,9 @@ GRANT SELECT ON ledger.events_v1 TO deltaledger_reader;
 GRANT SELECT ON ledger.events_v2 TO deltaledger_app;
 GRANT SELECT ON ledger.events_v2 TO deltaledger_reader;
 GRANT SELECT ON ledger.every_event TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.import_decisions TO deltaledger_app;
+GRANT INSERT, SELECT, UPDATE ON ledger.import_files TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.import_problems TO deltaledger_app;
 GRANT INSERT, SELECT, UPDATE ON ledger.offsets TO deltaledger_app;
 GRANT SELECT ON ledger.position_seq TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.private TO deltaledger_app;

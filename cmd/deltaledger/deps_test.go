@@ -89,6 +89,11 @@ var moduleRules = []importRule{
 		why: "a decoder makes events out of bytes and needs no database",
 	},
 	{
+		pkg: "deltaledger/ledger/imports",
+		may: []string{"deltaledger/ledger", "deltaledger/ledger/wire", "deltaledger/ledger/pg"},
+		why: "files are one more way in: it decodes and records like the others, and knows nothing of who reads what it recorded",
+	},
+	{
 		pkg: "deltaledger/ledger/currency",
 		why: "a table of the currencies needs nothing",
 	},
@@ -157,7 +162,7 @@ var confinements = []confinement{
 	{
 		dep: "github.com/jackc/pgx/v5/...",
 		to: []string{
-			"deltaledger/ledger", "deltaledger/ledger/pg/...", "deltaledger/billing", "deltaledger/reconcile",
+			"deltaledger/ledger", "deltaledger/ledger/imports", "deltaledger/ledger/pg/...", "deltaledger/billing", "deltaledger/reconcile",
 			"deltaledger/export", "deltaledger/export/archive", "deltaledger/migrations/...", "deltaledger/api/...", "deltaledger/cmd/deltaledger",
 		},
 		why: "decoders and parsers are pure and do not speak to a database",
@@ -217,7 +222,7 @@ var confinements = []confinement{
 	},
 	{
 		dep: "go.yaml.in/yaml/v3",
-		to:  []string{"deltaledger/ledger/wire"},
+		to:  []string{"deltaledger/ledger/wire", "deltaledger/ledger/imports"},
 		why: "files of an operator are read in one way, whose errors name the line",
 	},
 	{
@@ -237,8 +242,8 @@ var confinements = []confinement{
 	},
 	{
 		dep: "gocloud.dev/...",
-		to:  []string{"deltaledger/cmd/deltaledger", "deltaledger/export", "deltaledger/export/archive"},
-		why: "what goes into buckets is decided where everything is joined, and where files are written",
+		to:  []string{"deltaledger/cmd/deltaledger", "deltaledger/export", "deltaledger/export/archive", "deltaledger/ledger/imports"},
+		why: "which buckets there are is decided where everything is joined; their objects are read and written where files are",
 	},
 	{
 		dep: "github.com/santhosh-tekuri/jsonschema/v6/...",

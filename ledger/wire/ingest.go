@@ -223,7 +223,7 @@ func (in *intake) count(r result) {
 			in.sum.Invalid++
 		}
 		if in.o.Report != nil && (o.Status == ledger.Rejected || o.Status == ledger.Conflict) {
-			in.o.Report(problem(item, o))
+			in.o.Report(ProblemOf(item, o))
 		}
 	}
 	if in.o.Progress != nil {
@@ -231,7 +231,8 @@ func (in *intake) count(r result) {
 	}
 }
 
-func problem(item *Item, o ledger.Outcome) Problem {
+// ProblemOf says of an event that is not in the ledger as it was sent why.
+func ProblemOf(item *Item, o ledger.Outcome) Problem {
 	p := Problem{Line: item.Line, ID: o.ShownID(item.Event.ID), Status: o.Status, Differs: o.Differs, Position: o.Position}
 	if o.Err != nil {
 		p.Field, p.Value, p.Rule = o.Err.Field, o.Err.Value, o.Err.Rule
