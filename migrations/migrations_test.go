@@ -51,7 +51,7 @@ func firstDifference(got, want string) string {
 
 // Operational tables hold what may be updated; every other table holds facts.
 var operational = map[string]bool{
-	"ledger.offsets": true, "ledger.import_files": true, "ledger.migrations": true, "billing.accounts": true, "billing.progress": true,
+	"ledger.offsets": true, "ledger.import_files": true, "ledger.publishers": true, "ledger.migrations": true, "billing.accounts": true, "billing.progress": true,
 	"billing.finalising_types": true, "billing.finalisations": true, "billing.carried": true, "billing.open_adjustments": true,
 	"ledger.completeness_progress": true, "ledger.completeness_sources": true, "ledger.completeness_gaps": true,
 	"ledger.completeness_filled": true, "ledger.completeness_doubled": true,
