@@ -43,6 +43,9 @@ func TestDocumentedExamples(t *testing.T) {
 				}
 			}
 			for mediaType, content := range op.RequestBody.Content {
+				if len(content.Example) == 0 && mediaType == "application/avro" {
+					continue // not text; TestAvroBody sends one
+				}
 				body := string(content.Example)
 				var text string
 				if json.Unmarshal(content.Example, &text) == nil {

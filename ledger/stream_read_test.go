@@ -189,12 +189,13 @@ func (b *books) invoice(n, m int, events []string, void int) {
 	start := time.Date(2026, time.Month(m), 1, 0, 0, 0, 0, time.UTC)
 	err := pg.InTx(context.Background(), b.db.App, func(tx pgx.Tx) error {
 		var replaces *uuid.UUID
+		run := &b.run // what replaces an invoice is made by no run
 		var batch pgx.Batch
 		batch.Queue(`INSERT INTO billing.cycles (account, starts_at, ends_at, terms, base, run) VALUES ('acme', $1, $2, 0, 0, $3) ON CONFLICT DO NOTHING`,
 			start, start.AddDate(0, 1, 0), b.run)
 		if void > 0 {
 			id := invoiceID(void)
-			replaces = &id
+			replaces, run = &id, nil
 			batch.Queue(`INSERT INTO billing.voids (account, invoice_id, outcome, why, voided_by, position, voided_at)
 				SELECT 'acme', $1, 'rebill', 'why', 'test', positions[1], recorded_at FROM ledger.draw(1)`, id)
 		}
@@ -205,7 +206,7 @@ func (b *books) invoice(n, m int, events []string, void int) {
 		}
 		batch.Queue(`INSERT INTO billing.invoices (account, id, cycle_start, cycle_end, currency, total, events, pinned, rebills, run, watermark, position, created_at)
 			SELECT 'acme', $1, $2, $3, 'EUR', 1, $4, $4, $5, $6, 1, positions[1], recorded_at FROM ledger.draw(1)`,
-			invoiceID(n), start, start.AddDate(0, 1, 0), len(events), replaces, b.run)
+			invoiceID(n), start, start.AddDate(0, 1, 0), len(events), replaces, run)
 		return tx.SendBatch(context.Background(), &batch).Close()
 	})
 	if err != nil {

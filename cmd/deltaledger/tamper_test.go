@@ -51,6 +51,7 @@ var targets = []target{
 	{"billing.adjustments", "t.position", 2},
 	{"billing.adjustment_decisions", "t.position", 2},
 	{"billing.reratings", "t.position", 2},
+	{"billing.default_reratings", "t.position", 1},
 	{"billing.parkings", "t.position", 1},
 	{"billing.releases", "t.position", 1},
 	{"reconcile.runs", "t.position", 1},
@@ -379,7 +380,7 @@ func (w *sealedWorld) add(r *rand.Rand, tx pgx.Tx, t target) (harm, error) {
 		set["reference"] = "t.reference || 'x'"
 	case "billing.adjustment_decisions":
 		set["adjustment"] = fmt.Sprintf("'%032x'::uuid", r.Uint64())
-	case "billing.reratings":
+	case "billing.reratings", "billing.default_reratings":
 		set["terms"] = "t.terms + 100"
 	case "billing.parkings", "billing.releases":
 		set["run"] = "t.run + 100"

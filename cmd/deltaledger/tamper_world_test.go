@@ -148,6 +148,8 @@ func (w *sealedWorld) decide() {
 	w.check(w.billing.SetNumberFormat(ctx, billing.InvoiceDocument, "R-{year}-{number:04}", maker))
 	_, err := w.billing.AdjustClosed(ctx, []byte(`{"account":"acme","effective_from":"2026-01-01","approve_above":"50","charges":[{"name":"fee","measure":"amount","model":"percentage","rate":"2"},{"name":"goods","measure":"amount","model":"sum"}]}`), "agreed late", maker)
 	w.check(err)
+	_, err = w.billing.AdjustClosed(ctx, []byte(`{"charges":[{"name":"fee","measure":"amount","model":"percentage","rate":"1.75"},{"name":"goods","measure":"amount","model":"sum"}]}`), "dearer for all", maker)
+	w.check(err)
 	for i, outcome := range []string{"", billing.Approved, billing.Rejected} {
 		r := billing.AdjustRequest{Account: "acme", Amount: fmt.Sprint(40 * (i + 1)), Currency: "EUR", Reason: "agreed", Reference: fmt.Sprint("deal-", i), By: maker}
 		a, err := w.billing.Adjust(ctx, r)
