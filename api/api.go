@@ -38,6 +38,8 @@ type Config struct {
 	Reconciler *reconcile.Reconciler
 	// Seals lists the chain of seals and proves that events are in it.
 	Seals *ledger.Seals
+	// Letters decodes dead letters that are retried. Nil: by the headers of each message, as JSON or CloudEvents.
+	Letters ledger.DecodeLetter
 
 	// Logger gets one line for each request, and the causes of errors that callers aren't told. Nil:
 	// nothing is logged.
@@ -74,6 +76,7 @@ type server struct {
 	exporter    *export.Exporter
 	reconciler  *reconcile.Reconciler
 	seals       *ledger.Seals
+	letters     ledger.DecodeLetter // nil: by the headers of each message
 	log         *slog.Logger
 	version     string
 	hosts       []string
@@ -110,7 +113,7 @@ func New(c Config) (http.Handler, error) {
 
 func newServer(c Config) *server {
 	s := &server{
-		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, seals: c.Seals, log: c.Logger, version: c.Version,
+		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, seals: c.Seals, letters: c.Letters, log: c.Logger, version: c.Version,
 		now: c.Now, random: c.Random, short: c.Short, silence: c.Silence, patience: c.Patience, reading: c.Reading, router: chi.NewRouter(),
 	}
 	if s.short == nil {
@@ -185,6 +188,10 @@ func (s *server) routes() {
 	route(s, "GET /v1/conflicts", listConflictsDoc(), s.listConflicts)
 	route(s, "GET /v1/conflicts/{n}", getConflictDoc(), s.getConflict)
 	route(s, "POST /v1/conflicts/{n}/decision", decideConflictDoc(), s.decideConflict)
+	route(s, "GET /v1/dead-letters", listDeadLettersDoc(), s.listDeadLetters)
+	route(s, "GET /v1/dead-letters/{n}", getDeadLetterDoc(), s.getDeadLetter)
+	route(s, "POST /v1/dead-letters/{n}/retry", retryDeadLetterDoc(), s.retryDeadLetter)
+	route(s, "POST /v1/dead-letters/{n}/discard", discardDeadLetterDoc(), s.discardDeadLetter)
 	route(s, "GET /v1/erasures", listErasuresDoc(), s.listErasures)
 	route(s, "POST /v1/erasures", eraseDoc(), s.erase)
 

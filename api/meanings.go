@@ -16,6 +16,7 @@ func (s *server) describeSchemas() {
 	known := meanings()
 	maps.Copy(known, completenessMeanings())
 	maps.Copy(known, traceMeanings())
+	maps.Copy(known, letterMeanings())
 	for name, fields := range known {
 		schema := all[name]
 		for field, text := range fields {
@@ -83,14 +84,16 @@ func meanings() map[string]map[string]string {
 			"pii":     "Names of the private dimensions that there were",
 		},
 		"Erasure": {
-			"n":         "Its number; 0 of a dry run",
-			"scope":     "account, event or before",
-			"before":    "Business dates before it",
-			"begun_at":  "UTC",
-			"ended_at":  "UTC; absent while it is under way, or was stopped before its end",
-			"events":    "That lost their private content; of a dry run, that would lose it",
-			"conflicts": "Likewise",
-			"dry_run":   "Nothing was erased",
+			"n":            "Its number; 0 of a dry run",
+			"scope":        "account, event, before or dead_letter",
+			"before":       "Business dates before it",
+			"begun_at":     "UTC",
+			"ended_at":     "UTC; absent while it is under way, or was stopped before its end",
+			"events":       "That lost their private content; of a dry run, that would lose it",
+			"conflicts":    "Likewise",
+			"dead_letter":  "Number of the dead letter",
+			"dead_letters": "That lost their message; likewise",
+			"dry_run":      "Nothing was erased",
 		},
 		"ConflictRow": {
 			"n":                    "The conflict's own number",

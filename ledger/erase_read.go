@@ -83,10 +83,11 @@ func readErased(ctx context.Context, db querier, sql string, of []int64) (map[in
 
 // What an erasure that was stopped had erased is counted.
 const sqlErasures = `
-SELECT e.n, e.scope, COALESCE(e.account, ''), COALESCE(e.source, ''), COALESCE(e.event_id, ''), COALESCE(e.before::text, ''), e.why, e.erased_by,
+SELECT e.n, e.scope, COALESCE(e.account, ''), COALESCE(e.source, ''), COALESCE(e.event_id, ''), COALESCE(e.before::text, ''), COALESCE(e.letter, 0), e.why, e.erased_by,
        e.begun_at, d.ended_at,
        COALESCE(d.events, (SELECT count(*) FROM ledger.erased x WHERE x.erasure = e.n)),
-       COALESCE(d.conflicts, (SELECT count(*) FROM ledger.erased_conflicts x WHERE x.erasure = e.n))
+       COALESCE(d.conflicts, (SELECT count(*) FROM ledger.erased_conflicts x WHERE x.erasure = e.n)),
+       COALESCE(d.dead_letters, (SELECT count(*) FROM ledger.erased_dead_letters x WHERE x.erasure = e.n))
 FROM ledger.erasures e
 LEFT JOIN ledger.erasure_ends d ON d.erasure = e.n
 WHERE e.n < $1
@@ -108,7 +109,7 @@ func (l *Ledger) Erasures(ctx context.Context, limit int, after int64) ([]Erasur
 		return nil, readError("list erasures", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Erasure, err error) {
-		err = row.Scan(&e.N, &e.Scope, &e.Account, &e.Source, &e.Event, &e.Before, &e.Why, &e.By, &e.BegunAt, &e.EndedAt, &e.Events, &e.Conflicts)
+		err = row.Scan(&e.N, &e.Scope, &e.Account, &e.Source, &e.Event, &e.Before, &e.Letter, &e.Why, &e.By, &e.BegunAt, &e.EndedAt, &e.Events, &e.Conflicts, &e.Letters)
 		e.BegunAt = e.BegunAt.UTC()
 		if e.EndedAt != nil {
 			at := e.EndedAt.UTC()

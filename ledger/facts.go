@@ -61,6 +61,7 @@ func ownFacts() []FactTable {
 			Kind: "erasure", Table: "ledger.erasure_ends",
 			Parts: []FactPart{
 				{Name: "lost_conflicts", Table: "ledger.erased_conflicts", On: ofErasure, OrderBy: []string{"conflict"}, Digest: true},
+				{Name: "lost_dead_letters", Table: "ledger.erased_dead_letters", On: ofErasure, OrderBy: []string{"letter"}, Digest: true},
 				{Name: "lost_events", Table: "ledger.erased", On: ofErasure, OrderBy: []string{"position"}, Digest: true},
 				{Name: "request", Table: "ledger.erasures", On: [][2]string{{"n", "erasure"}}, OrderBy: []string{"n"}},
 			},

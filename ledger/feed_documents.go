@@ -150,4 +150,3 @@ func readLeaves(ctx context.Context, tx pgx.Tx, t FactTable, after, through int6
 	}
 	return facts, nil
 }
-

@@ -232,26 +232,67 @@ CREATE TABLE ledger.conflict_private (
 );
 SELECT ledger.protect('ledger.conflict_private');
 
--- Messages that could not be recorded, as they came. A topic that was made anew under its name has another id, and
--- counts its offsets from 0 again.
+-- Messages that could not be recorded. What is known of the event in one is what could be decoded of it. A topic that was
+-- made anew under its name has another id, and counts its offsets from 0 again.
 CREATE TABLE ledger.dead_letters (
-    n          bigint      GENERATED ALWAYS AS IDENTITY,
-    topic      text        NOT NULL COLLATE "C",
-    topic_id   uuid        NOT NULL,
-    partition  integer     NOT NULL,
-    "offset"   bigint      NOT NULL,
-    key        bytea,
-    headers    jsonb,       -- in their order: [{"key": …, "value": base64 or null}, …]
-    body       bytea,       -- null: the message has none, or it is withheld
-    withheld   boolean     NOT NULL DEFAULT false, -- it holds what its source was declared not to send: key, headers and body are left out
-    reason     text        NOT NULL,
-    sent_at    timestamptz, -- as the message says
-    first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
+    n           bigint      GENERATED ALWAYS AS IDENTITY,
+    topic       text        NOT NULL COLLATE "C",
+    topic_id    uuid        NOT NULL,
+    partition   integer     NOT NULL,
+    "offset"    bigint      NOT NULL,
+    source      text        COLLATE "C", -- of the first event in it that wasn't recorded; null: not known, or withheld
+    event_id    text        COLLATE "C", -- likewise, as are the next two
+    account     text        COLLATE "C",
+    occurred_at timestamptz,
+    withheld    boolean     NOT NULL DEFAULT false, -- it holds what its source was declared not to send: there is no content
+    reason      text        NOT NULL,
+    sent_at     timestamptz, -- as the message says
+    first_seen  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT dead_letters_pkey PRIMARY KEY (n),
-    CONSTRAINT dead_letters_once UNIQUE (topic, topic_id, partition, "offset"),
-    CONSTRAINT dead_letters_withheld CHECK (NOT withheld OR key IS NULL AND headers IS NULL AND body IS NULL)
+    CONSTRAINT dead_letters_once UNIQUE (topic, topic_id, partition, "offset")
 );
 SELECT ledger.protect('ledger.dead_letters');
+
+-- The message as it came, apart from the letter so that it can be erased: nobody knows what is in it.
+CREATE TABLE ledger.dead_letter_content (
+    letter  bigint NOT NULL,
+    key     bytea,
+    headers jsonb, -- in their order: [{"key": …, "value": base64 or null}, …]
+    body    bytea, -- null: the message has none
+    CONSTRAINT dead_letter_content_pkey PRIMARY KEY (letter),
+    CONSTRAINT dead_letter_content_letter FOREIGN KEY (letter) REFERENCES ledger.dead_letters (n)
+);
+SELECT ledger.protect('ledger.dead_letter_content');
+
+-- What was decided about a dead letter, once: its events were recorded after all, or it isn't wanted.
+CREATE TABLE ledger.dead_letter_decisions (
+    letter     bigint      NOT NULL,
+    outcome    text        NOT NULL,
+    why        text,       -- must be given where it is discarded
+    decided_by text        NOT NULL,
+    decided_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT dead_letter_decisions_pkey PRIMARY KEY (letter),
+    CONSTRAINT dead_letter_decisions_letter FOREIGN KEY (letter) REFERENCES ledger.dead_letters (n),
+    CONSTRAINT dead_letter_decisions_outcome CHECK (outcome IN ('retried', 'discarded')),
+    CONSTRAINT dead_letter_decisions_why CHECK (why <> '' AND decided_by <> '' AND (why IS NOT NULL OR outcome = 'retried'))
+);
+SELECT ledger.protect('ledger.dead_letter_decisions');
+
+-- What became of the events of a dead letter that was retried; written with its decision.
+CREATE TABLE ledger.dead_letter_events (
+    letter      bigint      NOT NULL,
+    item        integer     NOT NULL, -- counts the events of the message from 1
+    status      text        NOT NULL,
+    source      text        NOT NULL COLLATE "C",
+    event_id    text        NOT NULL COLLATE "C",
+    account     text        NOT NULL COLLATE "C",
+    occurred_at timestamptz NOT NULL,
+    position    bigint      NOT NULL, -- of the event; of a conflict, of the one that was there
+    CONSTRAINT dead_letter_events_pkey PRIMARY KEY (letter, item),
+    CONSTRAINT dead_letter_events_letter FOREIGN KEY (letter) REFERENCES ledger.dead_letter_decisions (letter),
+    CONSTRAINT dead_letter_events_status CHECK (status IN ('recorded', 'duplicate', 'conflict'))
+);
+SELECT ledger.protect('ledger.dead_letter_events');
 
 -- How far each consumer group has recorded; moves in the transaction that records the events, and only from where its
 -- reader believes it to be.

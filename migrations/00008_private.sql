@@ -12,14 +12,16 @@ CREATE TABLE ledger.erasures (
     source    text        COLLATE "C",
     event_id  text        COLLATE "C",
     before    date,       -- business dates before it
+    letter    bigint,     -- number of a dead letter
     why       text        NOT NULL,
     erased_by text        NOT NULL,
     begun_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT erasures_pkey PRIMARY KEY (n),
     CONSTRAINT erasures_scope CHECK (CASE scope
-        WHEN 'account' THEN account IS NOT NULL AND num_nonnulls(source, event_id, before) = 0
-        WHEN 'event' THEN source IS NOT NULL AND event_id IS NOT NULL AND num_nonnulls(account, before) = 0
-        WHEN 'before' THEN before IS NOT NULL AND num_nonnulls(account, event_id) = 0
+        WHEN 'account' THEN account IS NOT NULL AND num_nonnulls(source, event_id, before, letter) = 0
+        WHEN 'event' THEN source IS NOT NULL AND event_id IS NOT NULL AND num_nonnulls(account, before, letter) = 0
+        WHEN 'before' THEN before IS NOT NULL AND num_nonnulls(account, event_id, letter) = 0
+        WHEN 'dead_letter' THEN letter IS NOT NULL AND num_nonnulls(account, source, event_id, before) = 0
         ELSE false END),
     CONSTRAINT erasures_why CHECK (why <> '' AND erased_by <> '')
 );
@@ -27,11 +29,12 @@ SELECT ledger.protect('ledger.erasures');
 
 -- With its end an erasure becomes a fact with a position: a seal binds it with the request and all that it erased.
 CREATE TABLE ledger.erasure_ends (
-    erasure   bigint      NOT NULL,
-    events    bigint      NOT NULL, -- that lost their private content
-    conflicts bigint      NOT NULL, -- likewise
-    position  bigint      NOT NULL,
-    ended_at  timestamptz NOT NULL,
+    erasure      bigint      NOT NULL,
+    events       bigint      NOT NULL, -- that lost their private content
+    conflicts    bigint      NOT NULL, -- likewise
+    dead_letters bigint      NOT NULL, -- that lost their message
+    position     bigint      NOT NULL,
+    ended_at     timestamptz NOT NULL,
     CONSTRAINT erasure_ends_pkey PRIMARY KEY (erasure),
     CONSTRAINT erasure_ends_position UNIQUE (position),
     CONSTRAINT erasure_ends_erasure FOREIGN KEY (erasure) REFERENCES ledger.erasures (n)
@@ -64,8 +67,18 @@ CREATE TABLE ledger.erased_conflicts (
 CREATE INDEX erased_conflicts_by_erasure ON ledger.erased_conflicts (erasure);
 SELECT ledger.protect('ledger.erased_conflicts');
 
+CREATE TABLE ledger.erased_dead_letters (
+    letter    bigint      NOT NULL,
+    erasure   bigint      NOT NULL,
+    erased_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT erased_dead_letters_pkey PRIMARY KEY (letter),
+    CONSTRAINT erased_dead_letters_letter FOREIGN KEY (letter) REFERENCES ledger.dead_letters (n)
+);
+CREATE INDEX erased_dead_letters_by_erasure ON ledger.erased_dead_letters (erasure);
+SELECT ledger.protect('ledger.erased_dead_letters');
+
 -- A record without an erasure would excuse a row that somebody took away.
-REVOKE INSERT ON ledger.erased, ledger.erased_conflicts, ledger.erasure_ends FROM deltaledger_app;
+REVOKE INSERT ON ledger.erased, ledger.erased_conflicts, ledger.erased_dead_letters, ledger.erasure_ends FROM deltaledger_app;
 
 -- Of private content only DELETE is allowed, and only of rows that the record of an erasure covers: to the
 -- owner and to superusers too. The record has to be there before, in the same transaction or an earlier one.
@@ -81,6 +94,10 @@ BEGIN
         IF EXISTS (SELECT FROM ledger.erased_conflicts e WHERE e.conflict = OLD.conflict) THEN
             RETURN OLD;
         END IF;
+    ELSIF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'dead_letter_content' THEN
+        IF EXISTS (SELECT FROM ledger.erased_dead_letters e WHERE e.letter = OLD.letter) THEN
+            RETURN OLD;
+        END IF;
     END IF;
     RAISE EXCEPTION '% on %.% is refused: private content goes by an erasure, with a record of who and why', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation', HINT = 'Use the command erase.';
@@ -91,15 +108,21 @@ DROP TRIGGER refuse_row ON ledger.private;
 DROP TRIGGER refuse_statement ON ledger.private;
 DROP TRIGGER refuse_row ON ledger.conflict_private;
 DROP TRIGGER refuse_statement ON ledger.conflict_private;
+DROP TRIGGER refuse_row ON ledger.dead_letter_content;
+DROP TRIGGER refuse_statement ON ledger.dead_letter_content;
 
 CREATE TRIGGER refuse_row BEFORE UPDATE OR DELETE ON ledger.private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_unerased();
 CREATE TRIGGER refuse_statement BEFORE UPDATE OR TRUNCATE ON ledger.private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_unerased();
 CREATE TRIGGER refuse_row BEFORE UPDATE OR DELETE ON ledger.conflict_private FOR EACH ROW EXECUTE FUNCTION ledger.refuse_unerased();
 CREATE TRIGGER refuse_statement BEFORE UPDATE OR TRUNCATE ON ledger.conflict_private FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_unerased();
+CREATE TRIGGER refuse_row BEFORE UPDATE OR DELETE ON ledger.dead_letter_content FOR EACH ROW EXECUTE FUNCTION ledger.refuse_unerased();
+CREATE TRIGGER refuse_statement BEFORE UPDATE OR TRUNCATE ON ledger.dead_letter_content FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_unerased();
 ALTER TABLE ledger.private ENABLE ALWAYS TRIGGER refuse_row;
 ALTER TABLE ledger.private ENABLE ALWAYS TRIGGER refuse_statement;
 ALTER TABLE ledger.conflict_private ENABLE ALWAYS TRIGGER refuse_row;
 ALTER TABLE ledger.conflict_private ENABLE ALWAYS TRIGGER refuse_statement;
+ALTER TABLE ledger.dead_letter_content ENABLE ALWAYS TRIGGER refuse_row;
+ALTER TABLE ledger.dead_letter_content ENABLE ALWAYS TRIGGER refuse_statement;
 
 -- open_erasure is the erasure to go on with. One eraser at a time: two would meet in the same rows.
 -- +goose StatementBegin
@@ -224,9 +247,53 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- letters_to_erase are the dead letters in a scope that have their message still. Of an account they are those that are
+-- known to name it, those of which it isn't known whom they name while its name stands in their bytes, and those that were
+-- recorded for it; of an event likewise. One without a known time counts by the time of its message.
+-- +goose StatementBegin
+CREATE FUNCTION ledger.letters_to_erase(of_account text, of_source text, of_event text, before_date date, of_letter bigint) RETURNS SETOF bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT d.n
+    FROM ledger.dead_letters d
+    JOIN ledger.dead_letter_content c ON c.letter = d.n
+    WHERE (of_letter IS NULL OR d.n = of_letter)
+      AND (of_account IS NULL OR d.account = of_account
+        OR d.account IS NULL AND (position(convert_to(of_account, 'UTF8') IN c.body) > 0 OR position(convert_to(of_account, 'UTF8') IN c.key) > 0)
+        OR EXISTS (SELECT FROM ledger.dead_letter_events e WHERE e.letter = d.n AND e.account = of_account))
+      AND (of_source IS NULL OR d.source = of_source
+        OR EXISTS (SELECT FROM ledger.dead_letter_events e WHERE e.letter = d.n AND e.source = of_source))
+      AND (of_event IS NULL OR d.source = of_source AND d.event_id = of_event
+        OR EXISTS (SELECT FROM ledger.dead_letter_events e WHERE e.letter = d.n AND e.source = of_source AND e.event_id = of_event))
+      AND (before_date IS NULL
+        OR (COALESCE(d.occurred_at, d.sent_at, d.first_seen) AT TIME ZONE (SELECT s.reporting_zone FROM ledger.settings s))::date < before_date)
+$$;
+-- +goose StatementEnd
+
+-- erase_dead_letters erases the messages of the dead letters in an erasure's scope. There are few of them. One that nobody
+-- has decided can't be retried any more.
+-- +goose StatementBegin
+CREATE FUNCTION ledger.erase_dead_letters(which bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    s    ledger.erasures := ledger.open_erasure(which);
+    gone bigint;
+BEGIN
+    INSERT INTO ledger.erased_dead_letters (letter, erasure)
+    SELECT l.n, which
+    FROM ledger.letters_to_erase(s.account, s.source, s.event_id, s.before, s.letter) AS l (n)
+    ON CONFLICT (letter) DO NOTHING; -- as with events
+    WITH deleted AS (
+        DELETE FROM ledger.dead_letter_content c USING ledger.erased_dead_letters e
+        WHERE e.letter = c.letter AND e.erasure = which
+        RETURNING c.letter)
+    SELECT count(*) INTO gone FROM deleted;
+    RETURN gone;
+END $$;
+-- +goose StatementEnd
+
 -- end_erasure writes down that an erasure came to its end, and what it erased.
 -- +goose StatementBegin
-CREATE FUNCTION ledger.end_erasure(which bigint, OUT events bigint, OUT conflicts bigint, OUT ended_at timestamptz)
+CREATE FUNCTION ledger.end_erasure(which bigint, OUT events bigint, OUT conflicts bigint, OUT dead_letters bigint, OUT ended_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     drawn bigint;
@@ -234,15 +301,18 @@ BEGIN
     PERFORM ledger.open_erasure(which);
     SELECT count(*) INTO events FROM ledger.erased e WHERE e.erasure = which;
     SELECT count(*) INTO conflicts FROM ledger.erased_conflicts e WHERE e.erasure = which;
+    SELECT count(*) INTO dead_letters FROM ledger.erased_dead_letters e WHERE e.erasure = which;
     SELECT d.positions[1], d.recorded_at INTO drawn, ended_at FROM ledger.draw(1) d;
-    INSERT INTO ledger.erasure_ends (erasure, events, conflicts, position, ended_at) VALUES (which, events, conflicts, drawn, ended_at);
+    INSERT INTO ledger.erasure_ends (erasure, events, conflicts, dead_letters, position, ended_at)
+    VALUES (which, events, conflicts, dead_letters, drawn, ended_at);
 END $$;
 -- +goose StatementEnd
 
 REVOKE EXECUTE ON FUNCTION ledger.open_erasure(bigint), ledger.erase_events(bigint, timestamptz, bigint, integer),
-    ledger.erase_conflicts(bigint, bigint, integer), ledger.end_erasure(bigint) FROM PUBLIC;
+    ledger.erase_conflicts(bigint, bigint, integer), ledger.letters_to_erase(text, text, text, date, bigint), ledger.erase_dead_letters(bigint),
+    ledger.end_erasure(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.erase_events(bigint, timestamptz, bigint, integer), ledger.erase_conflicts(bigint, bigint, integer),
-    ledger.end_erasure(bigint) TO deltaledger_app;
+    ledger.letters_to_erase(text, text, text, date, bigint), ledger.erase_dead_letters(bigint), ledger.end_erasure(bigint) TO deltaledger_app;
 GRANT SELECT ON ledger.erasures, ledger.erased TO deltaledger_private;
 
 -- What a person decided about a conflict.

@@ -58,7 +58,7 @@ var operational = map[string]bool{
 }
 
 // Erasable tables hold private content: DELETE meets a refusal only at rows, if no erasure covers them.
-var erasable = map[string]bool{"ledger.private": true, "ledger.conflict_private": true}
+var erasable = map[string]bool{"ledger.private": true, "ledger.conflict_private": true, "ledger.dead_letter_content": true}
 
 func names(t *testing.T, db *pgtest.DB, sql string, args ...any) []string {
 	t.Helper()

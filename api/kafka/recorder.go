@@ -199,7 +199,7 @@ func (l *load) deadLetters(events []ledger.Event, outcomes []ledger.Outcome) []d
 			}
 			for range it.events {
 				if reason := reasonOf(&events[at], outcomes[at]); reason != "" && d.reason == "" {
-					d.reason = reason
+					d.reason, d.event = reason, &events[at]
 				}
 				d.withheld = d.withheld || outcomes[at].Withheld
 				at++

@@ -65,11 +65,11 @@ func (c *eraseCmd) Run(ctx context.Context, s *session) error {
 		}
 		bar.done()
 		t := erasureTable(e)
-		t.note = fmt.Sprintf("erased the private content of %s and %s", plural(e.Events, "event"), plural(e.Conflicts, "conflict"))
+		t.note = fmt.Sprintf("erased the private content of %s, %s and %s", plural(e.Events, "event"), plural(e.Conflicts, "conflict"), plural(e.Letters, "dead letter"))
 		if e.DryRun {
-			t.note = fmt.Sprintf("nothing was erased; it would be the private content of %s and %s", plural(e.Events, "event"), plural(e.Conflicts, "conflict"))
+			t.note = fmt.Sprintf("nothing was erased; it would be the private content of %s, %s and %s", plural(e.Events, "event"), plural(e.Conflicts, "conflict"), plural(e.Letters, "dead letter"))
 		}
-		if e.Events+e.Conflicts == 0 {
+		if e.Events+e.Conflicts+e.Letters == 0 {
 			t.note += "\nnothing private was there; accounts, sources and ids are compared exactly as events spell them"
 		}
 		return s.show(e, t)
@@ -78,15 +78,18 @@ func (c *eraseCmd) Run(ctx context.Context, s *session) error {
 
 func erasureTable(list ...ledger.Erasure) table {
 	t := table{columns: []column{
-		number("n"), text("scope"), text("account"), text("source"), text("event"), text("before"), number("events"), number("conflicts"),
+		number("n"), text("scope"), text("account"), text("source"), text("event"), text("before"), number("dead_letter"), number("events"), number("conflicts"), number("dead_letters"),
 		text("why"), text("by"), text("begun_at"), text("ended_at"),
 	}}
 	for _, e := range list {
-		ended := ""
+		ended, letter := "", ""
+		if e.Letter != 0 {
+			letter = fmt.Sprint(e.Letter)
+		}
 		if e.EndedAt != nil {
 			ended = stamp(*e.EndedAt)
 		}
-		t.add(fmt.Sprint(e.N), e.Scope, e.Account, e.Source, e.Event, e.Before, fmt.Sprint(e.Events), fmt.Sprint(e.Conflicts),
+		t.add(fmt.Sprint(e.N), e.Scope, e.Account, e.Source, e.Event, e.Before, letter, fmt.Sprint(e.Events), fmt.Sprint(e.Conflicts), fmt.Sprint(e.Letters),
 			e.Why, e.By, stamp(e.BegunAt), ended)
 	}
 	return t

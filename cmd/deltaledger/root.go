@@ -27,6 +27,7 @@ type root struct {
 	Types        typesCmd        `cmd:"" help:"Declare what events of a type must hold."`
 	Completeness completenessCmd `cmd:"" help:"Say how far the sources have arrived without gaps, and whether a month is complete."`
 	Conflicts    conflictsCmd    `cmd:"" help:"List, show and decide what arrived under an identity that other content has."`
+	Deadletters  deadlettersCmd  `cmd:"" help:"List, show, retry and discard messages that could not be recorded."`
 	Erase        eraseCmd        `cmd:"" help:"Erase private content for ever, with a record of who and why."`
 	Erasures     erasuresCmd     `cmd:"" help:"List what was erased, newest first."`
 

@@ -29,6 +29,7 @@ var elsewhere = map[string]string{
 	"ledger.publishers":            "how far was published",
 	"ledger.content_flags":         "position of the event",
 	"ledger.conflict_decisions":    "position of the event",
+	"ledger.dead_letter_events":    "position of the event",
 	"ledger.completeness_progress": "derived: how far was looked",
 	"ledger.completeness_doubled":  "derived: position of the event",
 	"billing.pins":                 "position of the event; bound with the invoice",
