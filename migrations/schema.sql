@@ -472,15 +472,36 @@ TABLE ledger.content_flags
     source text COLLATE "C" NOT NULL
     field text COLLATE "C" NOT NULL
     rule text NOT NULL;
+TABLE ledger.dead_letter_content
+    letter bigint NOT NULL
+    key bytea
+    headers jsonb
+    body bytea;
+TABLE ledger.dead_letter_decisions
+    letter bigint NOT NULL
+    outcome text NOT NULL
+    why text
+    decided_by text NOT NULL
+    decided_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.dead_letter_events
+    letter bigint NOT NULL
+    item integer NOT NULL
+    status text NOT NULL
+    source text COLLATE "C" NOT NULL
+    event_id text COLLATE "C" NOT NULL
+    account text COLLATE "C" NOT NULL
+    occurred_at timestamp with time zone NOT NULL
+    "position" bigint NOT NULL;
 TABLE ledger.dead_letters
     n bigint NOT NULL GENERATED ALWAYS AS IDENTITY
     topic text COLLATE "C" NOT NULL
     topic_id uuid NOT NULL
     partition integer NOT NULL
     "offset" bigint NOT NULL
-    key bytea
-    headers jsonb
-    body bytea
+    source text COLLATE "C"
+    event_id text COLLATE "C"
+    account text COLLATE "C"
+    occurred_at timestamp with time zone
     withheld boolean NOT NULL DEFAULT false
     reason text NOT NULL
     sent_at timestamp with time zone
@@ -509,10 +530,15 @@ TABLE ledger.erased_conflicts
     pii text[]
     payload boolean NOT NULL
     erased_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
+TABLE ledger.erased_dead_letters
+    letter bigint NOT NULL
+    erasure bigint NOT NULL
+    erased_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
 TABLE ledger.erasure_ends
     erasure bigint NOT NULL
     events bigint NOT NULL
     conflicts bigint NOT NULL
+    dead_letters bigint NOT NULL
     "position" bigint NOT NULL
     ended_at timestamp with time zone NOT NULL;
 TABLE ledger.erasures
@@ -522,6 +548,7 @@ TABLE ledger.erasures
     source text COLLATE "C"
     event_id text COLLATE "C"
     before date
+    letter bigint
     why text NOT NULL
     erased_by text NOT NULL
     begun_at timestamp with time zone NOT NULL DEFAULT clock_timestamp();
@@ -933,24 +960,35 @@ CONSTRAINT conflicts_pkey ON ledger.conflicts: PRIMARY KEY (n);
 CONSTRAINT conflicts_reason ON ledger.conflicts: CHECK ((reason = ANY (ARRAY['content'::text, 'sequence'::text, 'currency'::text])));
 CONSTRAINT content_flags_pkey ON ledger.content_flags: PRIMARY KEY ("position", field, rule);
 CONSTRAINT content_flags_rule ON ledger.content_flags: CHECK ((rule = ANY (ARRAY['card_number'::text, 'iban'::text, 'email'::text])));
+CONSTRAINT dead_letter_content_letter ON ledger.dead_letter_content: FOREIGN KEY (letter) REFERENCES ledger.dead_letters(n);
+CONSTRAINT dead_letter_content_pkey ON ledger.dead_letter_content: PRIMARY KEY (letter);
+CONSTRAINT dead_letter_decisions_letter ON ledger.dead_letter_decisions: FOREIGN KEY (letter) REFERENCES ledger.dead_letters(n);
+CONSTRAINT dead_letter_decisions_outcome ON ledger.dead_letter_decisions: CHECK ((outcome = ANY (ARRAY['retried'::text, 'discarded'::text])));
+CONSTRAINT dead_letter_decisions_pkey ON ledger.dead_letter_decisions: PRIMARY KEY (letter);
+CONSTRAINT dead_letter_decisions_why ON ledger.dead_letter_decisions: CHECK (((why <> ''::text) AND (decided_by <> ''::text) AND ((why IS NOT NULL) OR (outcome = 'retried'::text))));
+CONSTRAINT dead_letter_events_letter ON ledger.dead_letter_events: FOREIGN KEY (letter) REFERENCES ledger.dead_letter_decisions(letter);
+CONSTRAINT dead_letter_events_pkey ON ledger.dead_letter_events: PRIMARY KEY (letter, item);
+CONSTRAINT dead_letter_events_status ON ledger.dead_letter_events: CHECK ((status = ANY (ARRAY['recorded'::text, 'duplicate'::text, 'conflict'::text])));
 CONSTRAINT dead_letters_once ON ledger.dead_letters: UNIQUE (topic, topic_id, partition, "offset");
 CONSTRAINT dead_letters_pkey ON ledger.dead_letters: PRIMARY KEY (n);
-CONSTRAINT dead_letters_withheld ON ledger.dead_letters: CHECK (((NOT withheld) OR ((key IS NULL) AND (headers IS NULL) AND (body IS NULL))));
 CONSTRAINT declarations_pkey ON ledger.declarations: PRIMARY KEY (n);
 CONSTRAINT detachments_archive ON ledger.detachments: FOREIGN KEY (archive) REFERENCES ledger.archives(n);
 CONSTRAINT detachments_pkey ON ledger.detachments: PRIMARY KEY (n);
 CONSTRAINT erased_pkey ON ledger.erased: PRIMARY KEY ("position");
 CONSTRAINT erased_conflicts_conflict ON ledger.erased_conflicts: FOREIGN KEY (conflict) REFERENCES ledger.conflicts(n);
 CONSTRAINT erased_conflicts_pkey ON ledger.erased_conflicts: PRIMARY KEY (conflict);
+CONSTRAINT erased_dead_letters_letter ON ledger.erased_dead_letters: FOREIGN KEY (letter) REFERENCES ledger.dead_letters(n);
+CONSTRAINT erased_dead_letters_pkey ON ledger.erased_dead_letters: PRIMARY KEY (letter);
 CONSTRAINT erasure_ends_erasure ON ledger.erasure_ends: FOREIGN KEY (erasure) REFERENCES ledger.erasures(n);
 CONSTRAINT erasure_ends_pkey ON ledger.erasure_ends: PRIMARY KEY (erasure);
 CONSTRAINT erasure_ends_position ON ledger.erasure_ends: UNIQUE ("position");
 CONSTRAINT erasures_pkey ON ledger.erasures: PRIMARY KEY (n);
 CONSTRAINT erasures_scope ON ledger.erasures: CHECK (
 CASE scope
-    WHEN 'account'::text THEN ((account IS NOT NULL) AND (num_nonnulls(source, event_id, before) = 0))
-    WHEN 'event'::text THEN ((source IS NOT NULL) AND (event_id IS NOT NULL) AND (num_nonnulls(account, before) = 0))
-    WHEN 'before'::text THEN ((before IS NOT NULL) AND (num_nonnulls(account, event_id) = 0))
+    WHEN 'account'::text THEN ((account IS NOT NULL) AND (num_nonnulls(source, event_id, before, letter) = 0))
+    WHEN 'event'::text THEN ((source IS NOT NULL) AND (event_id IS NOT NULL) AND (num_nonnulls(account, before, letter) = 0))
+    WHEN 'before'::text THEN ((before IS NOT NULL) AND (num_nonnulls(account, event_id, letter) = 0))
+    WHEN 'dead_letter'::text THEN ((letter IS NOT NULL) AND (num_nonnulls(account, source, event_id, before) = 0))
     ELSE false
 END);
 CONSTRAINT erasures_why ON ledger.erasures: CHECK (((why <> ''::text) AND (erased_by <> ''::text)));
@@ -1044,6 +1082,7 @@ CREATE INDEX conflicts_source ON ledger.conflicts USING btree (source, n);
 CREATE INDEX detachments_by_month ON ledger.detachments USING btree (month, n DESC);
 CREATE INDEX erased_by_erasure ON ledger.erased USING btree (erasure);
 CREATE INDEX erased_conflicts_by_erasure ON ledger.erased_conflicts USING btree (erasure);
+CREATE INDEX erased_dead_letters_by_erasure ON ledger.erased_dead_letters USING btree (erasure);
 CREATE INDEX event_keys_by_position ON ledger.event_keys USING brin ("position") WITH (autosummarize='on');
 CREATE INDEX events_account ON ONLY ledger.events USING btree (account, occurred_at);
 CREATE INDEX events_caused_by ON ONLY ledger.events USING btree (caused_by) WHERE (caused_by IS NOT NULL);
@@ -1147,6 +1186,12 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.conflicts FOR EACH R
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.conflicts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.content_flags FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.content_flags FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.dead_letter_content FOR EACH ROW EXECUTE FUNCTION ledger.refuse_unerased() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE UPDATE OR TRUNCATE ON ledger.dead_letter_content FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_unerased() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.dead_letter_decisions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.dead_letter_decisions FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.dead_letter_events FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.dead_letter_events FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.dead_letters FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.dead_letters FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.declarations FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -1157,6 +1202,8 @@ CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erased FOR EACH ROW 
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erased FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erased_conflicts FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erased_conflicts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erased_dead_letters FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
+CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erased_dead_letters FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erasure_ends FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_statement BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erasure_ends FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change() (enabled always);
 CREATE TRIGGER refuse_row BEFORE DELETE OR UPDATE ON ledger.erasures FOR EACH ROW EXECUTE FUNCTION ledger.refuse_change() (enabled always);
@@ -1481,7 +1528,7 @@ BEGIN
     recorded_at := greatest(clock_timestamp(),
         'epoch'::timestamptz + pg_sequence_last_value('ledger.taken_seq') * interval '1 microsecond');
 END $function$;
-CREATE OR REPLACE FUNCTION ledger.end_erasure(which bigint, OUT events bigint, OUT conflicts bigint, OUT ended_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION ledger.end_erasure(which bigint, OUT events bigint, OUT conflicts bigint, OUT dead_letters bigint, OUT ended_at timestamp with time zone)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1493,8 +1540,10 @@ BEGIN
     PERFORM ledger.open_erasure(which);
     SELECT count(*) INTO events FROM ledger.erased e WHERE e.erasure = which;
     SELECT count(*) INTO conflicts FROM ledger.erased_conflicts e WHERE e.erasure = which;
+    SELECT count(*) INTO dead_letters FROM ledger.erased_dead_letters e WHERE e.erasure = which;
     SELECT d.positions[1], d.recorded_at INTO drawn, ended_at FROM ledger.draw(1) d;
-    INSERT INTO ledger.erasure_ends (erasure, events, conflicts, position, ended_at) VALUES (which, events, conflicts, drawn, ended_at);
+    INSERT INTO ledger.erasure_ends (erasure, events, conflicts, dead_letters, position, ended_at)
+    VALUES (which, events, conflicts, dead_letters, drawn, ended_at);
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.erase_conflicts(which bigint, after_n bigint, most integer, OUT looked bigint, OUT gone bigint, OUT last_n bigint)
  RETURNS record
@@ -1535,6 +1584,27 @@ BEGIN
         WHERE e.conflict = p.conflict AND p.conflict = ANY (found)
         RETURNING p.conflict)
     SELECT count(*) INTO gone FROM deleted;
+END $function$;
+CREATE OR REPLACE FUNCTION ledger.erase_dead_letters(which bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+    s    ledger.erasures := ledger.open_erasure(which);
+    gone bigint;
+BEGIN
+    INSERT INTO ledger.erased_dead_letters (letter, erasure)
+    SELECT l.n, which
+    FROM ledger.letters_to_erase(s.account, s.source, s.event_id, s.before, s.letter) AS l (n)
+    ON CONFLICT (letter) DO NOTHING; -- as with events
+    WITH deleted AS (
+        DELETE FROM ledger.dead_letter_content c USING ledger.erased_dead_letters e
+        WHERE e.letter = c.letter AND e.erasure = which
+        RETURNING c.letter)
+    SELECT count(*) INTO gone FROM deleted;
+    RETURN gone;
 END $function$;
 CREATE OR REPLACE FUNCTION ledger.erase_events(which bigint, after_time timestamp with time zone, after_position bigint, most integer, OUT looked bigint, OUT gone bigint, OUT last_time timestamp with time zone, OUT last_position bigint)
  RETURNS record
@@ -1601,6 +1671,26 @@ AS $function$
         int4send(octet_length(convert_to(source, 'UTF8'))) || convert_to(source, 'UTF8') ||
         int4send(octet_length(convert_to(event_id, 'UTF8'))) || convert_to(event_id, 'UTF8')) FROM 1 FOR 16), 'hex')::uuid
 $function$;
+CREATE OR REPLACE FUNCTION ledger.letters_to_erase(of_account text, of_source text, of_event text, before_date date, of_letter bigint)
+ RETURNS SETOF bigint
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT d.n
+    FROM ledger.dead_letters d
+    JOIN ledger.dead_letter_content c ON c.letter = d.n
+    WHERE (of_letter IS NULL OR d.n = of_letter)
+      AND (of_account IS NULL OR d.account = of_account
+        OR d.account IS NULL AND (position(convert_to(of_account, 'UTF8') IN c.body) > 0 OR position(convert_to(of_account, 'UTF8') IN c.key) > 0)
+        OR EXISTS (SELECT FROM ledger.dead_letter_events e WHERE e.letter = d.n AND e.account = of_account))
+      AND (of_source IS NULL OR d.source = of_source
+        OR EXISTS (SELECT FROM ledger.dead_letter_events e WHERE e.letter = d.n AND e.source = of_source))
+      AND (of_event IS NULL OR d.source = of_source AND d.event_id = of_event
+        OR EXISTS (SELECT FROM ledger.dead_letter_events e WHERE e.letter = d.n AND e.source = of_source AND e.event_id = of_event))
+      AND (before_date IS NULL
+        OR (COALESCE(d.occurred_at, d.sent_at, d.first_seen) AT TIME ZONE (SELECT s.reporting_zone FROM ledger.settings s))::date < before_date)
+$function$;
 CREATE OR REPLACE FUNCTION ledger.open_erasure(which bigint)
  RETURNS ledger.erasures
  LANGUAGE plpgsql
@@ -1658,6 +1748,10 @@ BEGIN
         END IF;
     ELSIF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'conflict_private' THEN
         IF EXISTS (SELECT FROM ledger.erased_conflicts e WHERE e.conflict = OLD.conflict) THEN
+            RETURN OLD;
+        END IF;
+    ELSIF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'dead_letter_content' THEN
+        IF EXISTS (SELECT FROM ledger.erased_dead_letters e WHERE e.letter = OLD.letter) THEN
             RETURN OLD;
         END IF;
     END IF;
@@ -1823,6 +1917,9 @@ GRANT INSERT, SELECT ON ledger.conflict_private TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.conflicts TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.content_flags TO deltaledger_app;
 GRANT EXECUTE ON ledger.create_partitions(integer) TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.dead_letter_content TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.dead_letter_decisions TO deltaledger_app;
+GRANT INSERT, SELECT ON ledger.dead_letter_events TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.dead_letters TO deltaledger_app;
 GRANT SELECT ON ledger.declarations TO deltaledger_app;
 GRANT EXECUTE ON ledger.declare(text) TO deltaledger_app;
@@ -1835,10 +1932,12 @@ GRANT SELECT ON ledger.detachments TO deltaledger_app;
 GRANT EXECUTE ON ledger.draw(integer) TO deltaledger_app;
 GRANT EXECUTE ON ledger.end_erasure(bigint) TO deltaledger_app;
 GRANT EXECUTE ON ledger.erase_conflicts(bigint,bigint,integer) TO deltaledger_app;
+GRANT EXECUTE ON ledger.erase_dead_letters(bigint) TO deltaledger_app;
 GRANT EXECUTE ON ledger.erase_events(bigint,timestamp with time zone,bigint,integer) TO deltaledger_app;
 GRANT SELECT ON ledger.erased TO deltaledger_app;
 GRANT SELECT ON ledger.erased TO deltaledger_private;
 GRANT SELECT ON ledger.erased_conflicts TO deltaledger_app;
+GRANT SELECT ON ledger.erased_dead_letters TO deltaledger_app;
 GRANT SELECT ON ledger.erasure_ends TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.erasures TO deltaledger_app;
 GRANT SELECT ON ledger.erasures TO deltaledger_private;
@@ -1853,6 +1952,7 @@ GRANT SELECT ON ledger.every_event TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.import_decisions TO deltaledger_app;
 GRANT INSERT, SELECT, UPDATE ON ledger.import_files TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.import_problems TO deltaledger_app;
+GRANT EXECUTE ON ledger.letters_to_erase(text,text,text,date,bigint) TO deltaledger_app;
 GRANT INSERT, SELECT, UPDATE ON ledger.offsets TO deltaledger_app;
 GRANT SELECT ON ledger.position_seq TO deltaledger_app;
 GRANT INSERT, SELECT ON ledger.private TO deltaledger_app;
