@@ -65,7 +65,7 @@ func TestNothingAboveTheWatermarkIsPublished(t *testing.T) {
 	whole(t, topicOf(t, b, topic), decided(t, db))
 }
 
-// TestBrokerRestarts kills the broker while a backlog is being published, and later stops it.
+// TestBrokerRestarts kills the broker while a backlog is being published, and while there is nothing to publish.
 func TestBrokerRestarts(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Own(t)
@@ -83,7 +83,7 @@ func TestBrokerRestarts(t *testing.T) {
 	if reasons := p.Unready(); len(reasons) > 0 {
 		t.Errorf("unready after all: %v", reasons)
 	}
-	b.Stop(t)
+	b.Kill(t)
 	record(t, l, "c", 100)
 	b.Start(t)
 	last = decided(t, db)[35_099]

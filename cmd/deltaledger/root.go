@@ -50,6 +50,7 @@ type root struct {
 	Proof       proofCmd       `cmd:"" help:"Write a proof that an event is in the ledger."`
 	VerifyProof verifyProofCmd `cmd:"" help:"Check a proof without a ledger."`
 
+	Publish publishCmd `cmd:"" help:"Write recorded facts to a topic of Kafka."`
 	Serve   serveCmd   `cmd:"" help:"Serve the HTTP API."`
 	Migrate migrateCmd `cmd:"" help:"Make the ledger in its database, or bring it up to date."`
 	DB      dbCmd      `cmd:"" name:"db" help:"Look after the private PostgreSQL of the data directory."`

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type serveCmd struct {
 	UnsafeListen bool     `help:"Listen on an address that other machines reach, although nobody is asked who they are."`
 	Host         []string `placeholder:"NAME,…" help:"Further host names under which requests may come, with --unsafe-listen; without it any."`
 	sealing
+	serveWriting
 }
 
 // Help is shown below the command's flags.
@@ -69,7 +71,11 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
 	}
-	jobs, err := startJobs(pace.With(ctx, config.Short), append(serviceJobs(a, s.log), c.sealing.jobs(a, s.log)...), s.log)
+	publishing, err := c.serveWriting.jobs(s, a)
+	if err != nil {
+		return errors.Join(err, drain(ctx, batcher))
+	}
+	jobs, err := startJobs(pace.With(ctx, config.Short), slices.Concat(serviceJobs(a, s.log), c.sealing.jobs(a, s.log), publishing), s.log)
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
 	}
