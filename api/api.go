@@ -41,6 +41,11 @@ type Config struct {
 	// Letters decodes dead letters that are retried. Nil: by the headers of each message, as JSON or CloudEvents.
 	Letters ledger.DecodeLetter
 
+	// Metrics answers GET /metrics. Nil: there is no such page.
+	Metrics http.Handler
+	// Unready says why the program isn't ready besides what the ledger knows of; nothing: it is. May be nil.
+	Unready func() []string
+
 	// Logger gets one line for each request, and the causes of errors that callers aren't told. Nil:
 	// nothing is logged.
 	Logger *slog.Logger
@@ -77,6 +82,8 @@ type server struct {
 	reconciler  *reconcile.Reconciler
 	seals       *ledger.Seals
 	letters     ledger.DecodeLetter // nil: by the headers of each message
+	metrics     http.Handler        // nil: none
+	unready     func() []string     // nil: nothing to ask
 	log         *slog.Logger
 	version     string
 	hosts       []string
@@ -113,7 +120,8 @@ func New(c Config) (http.Handler, error) {
 
 func newServer(c Config) *server {
 	s := &server{
-		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, seals: c.Seals, letters: c.Letters, log: c.Logger, version: c.Version,
+		ledger: c.Ledger, billing: c.Billing, exporter: c.Exporter, reconciler: c.Reconciler, seals: c.Seals, letters: c.Letters,
+		metrics: c.Metrics, unready: c.Unready, log: c.Logger, version: c.Version,
 		now: c.Now, random: c.Random, short: c.Short, silence: c.Silence, patience: c.Patience, reading: c.Reading, router: chi.NewRouter(),
 	}
 	if s.short == nil {

@@ -27,7 +27,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		probe := r.URL.Path == "/healthz" || r.URL.Path == "/readyz" // asked by address, whatever the address
+		probe := isProbe(r.URL.Path) // asked by address, whatever the address
 		if !probe && !s.serves(r.Host) {
 			s.writeProblem(w, r, misdirected.problem("this server was not set up for the host %q; serve can be told to accept it", shorten(r.Host)))
 			return
@@ -43,6 +43,9 @@ func (s *server) guard(next http.Handler) http.Handler {
 		guarded.ServeHTTP(w, r)
 	})
 }
+
+// isProbe reports whether a path is asked again and again by what watches the service. What it answers is nobody's data.
+func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/metrics" }
 
 // embedded reports that a browser reads on behalf of another site's page, and not because a person goes
 // to an address. Programs that aren't browsers send no such headers.

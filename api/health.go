@@ -80,6 +80,9 @@ func (s *server) ready(ctx context.Context, _ *struct{}) (*readyOut, error) {
 	if months < partitionsAhead {
 		refuse("there is room for events of %d months ahead, and must be for %d: run deltaledger migrate", max(months, 0), partitionsAhead)
 	}
+	if s.unready != nil {
+		reasons = append(reasons, s.unready()...)
+	}
 	if len(reasons) > 0 {
 		return nil, unready(reasons...)
 	}
@@ -114,7 +117,7 @@ func partitionedThrough(partitions []string, now time.Time) (through string, mon
 func readyDoc() doc {
 	return doc{
 		id: "ready", tag: tagOperate, summary: "Can events be recorded?",
-		text:  "200 if the database can be reached, is migrated, has partitions for two months ahead, and its disk was not found full in the last 10 seconds; otherwise 503 with the reasons.",
+		text:  "200 if the database can be reached, is migrated, has partitions for two months ahead, its disk was not found full in the last 10 seconds, and a consumer of Kafka, if one runs beside it, reads its partitions and is no further behind than it may be; otherwise 503 with the reasons.",
 		fails: []kind{notReady},
 	}
 }

@@ -52,6 +52,9 @@ func (s *server) pages() error {
 		w.Header().Set("Content-Security-Policy", page.policy)
 		_, _ = w.Write(html) // a client that went away needs no answer
 	})
+	if s.metrics != nil {
+		s.router.Method(http.MethodGet, "/metrics", s.metrics)
+	}
 	return nil
 }
 

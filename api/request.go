@@ -97,7 +97,7 @@ func (s *server) recover(w *answerWriter, r *http.Request, v any) {
 
 func (s *server) logRequest(r *http.Request, w *answerWriter, took time.Duration) {
 	level := slog.LevelInfo
-	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+	if isProbe(r.URL.Path) {
 		level = slog.LevelDebug
 	}
 	s.log.LogAttrs(r.Context(), level, "request",

@@ -183,6 +183,19 @@ func (l *Ledger) DeclaredMeasures(ctx context.Context) (func(name string) bool, 
 	}, nil
 }
 
+// MeasuresNow tells decoders which measures are declared, besides amount and quantity, at this moment. Several goroutines
+// may call what it returns.
+func (l *Ledger) MeasuresNow(ctx context.Context) (func(name string) bool, error) {
+	d, err := l.declared(ctx)
+	if err == nil {
+		d, err = l.renewed(ctx, d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.measure, nil
+}
+
 // measure reports whether name is a declared measure.
 func (d *declarations) measure(name string) bool {
 	c, ok := d.catalogue.Column(name)

@@ -37,7 +37,9 @@ func decoder(t testing.TB, l *ledger.Ledger) ledger.DecodeLetter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wire.Letters(func(string) (wire.MessageDecoder, error) { return wire.NewMessageDecoder(wire.MessageOptions{Measures: measures}) })
+	return wire.Letters(func(string) (wire.MessageDecoder, error) {
+		return wire.NewMessageDecoder(wire.MessageOptions{Measures: measures})
+	})
 }
 
 var jane = ledger.LetterDecide{Why: "mended", By: "jane"}
@@ -139,7 +141,9 @@ func TestRetryThatStops(t *testing.T) {
 	t.Parallel()
 	l, db := open(t)
 	n := bury(t, db, "orders", 1, nil, message("a", "acme", ""))
-	busy := func(context.Context, ledger.LetterMessage) ([]ledger.Event, error) { return nil, fmt.Errorf("the registry: %w", ledger.ErrBusy) }
+	busy := func(context.Context, ledger.LetterMessage) ([]ledger.Event, error) {
+		return nil, fmt.Errorf("the registry: %w", ledger.ErrBusy)
+	}
 	if _, err := l.RetryLetters(t.Context(), []int64{n}, busy, jane); !errors.Is(err, ledger.ErrBusy) {
 		t.Error(err)
 	}

@@ -20,14 +20,14 @@ const (
 	StartNewest Start = "newest" // with what arrives from now on
 )
 
-// Config is what New needs. Brokers, Group, Topics and Decode must be given.
+// Config is what New needs. Brokers, Group, Topics and NewDecode must be given.
 type Config struct {
 	Brokers  []string // host:port of some of the cluster's brokers
 	Security Security
 	Group    string // of the consumers that share the work; it is also the name under which offsets are stored
 	Topics   []string
-	Decode   Decode
-	Start    Start // of partitions that were never read; empty: StartOldest
+	NewDecode
+	Start Start // of partitions that were never read; empty: StartOldest
 
 	MaxEvents int           // of one transaction; 0: ledger.MaxBatch, which is also the most
 	MaxBytes  int           // of the messages of one transaction; 0: 16 MiB. One message more may exceed it
@@ -57,8 +57,8 @@ func (c Config) settled() (Config, error) {
 	if len(c.Topics) == 0 || slices.Contains(c.Topics, "") {
 		wrong("topics", "", "must name at least one topic")
 	}
-	if c.Decode == nil {
-		problems = append(problems, errors.New("kafka.Config.Decode is missing"))
+	if c.NewDecode == nil {
+		problems = append(problems, errors.New("kafka.Config.NewDecode is missing"))
 	}
 	if c.Start == "" {
 		c.Start = StartOldest

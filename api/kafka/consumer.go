@@ -23,6 +23,8 @@ type Consumer struct {
 	transport *kafkago.Transport
 	log       *slog.Logger
 	metrics   *metrics
+	measures  *measures
+	decode    Decode
 
 	mu      sync.Mutex
 	current *generation // nil while no partition is this consumer's
@@ -39,7 +41,10 @@ func New(l *ledger.Ledger, c Config) (*Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &Consumer{config: c, ledger: l, log: c.Log}
+	made := &Consumer{config: c, ledger: l, log: c.Log, measures: &measures{l: l}}
+	if made.decode, err = c.NewDecode(made.measures.declared); err != nil {
+		return nil, err
+	}
 	if made.link, err = newLink(c.Security); err != nil {
 		return nil, err
 	}

@@ -70,6 +70,9 @@ func (g *generation) run(ctx context.Context, commit func(map[string]map[int]int
 		select {
 		case <-tick.C:
 			g.commit(commit)
+			if err := g.look(ctx, g.readers); err != nil && ctx.Err() == nil {
+				g.c.log.Warn("stored offsets can't be read; trying again", "group", g.c.config.Group, "error", err)
+			}
 		case <-ctx.Done():
 		}
 	}
@@ -134,7 +137,7 @@ func slotsOf(readers []*reader) []slot {
 	return all
 }
 
-// reload sends readers to what is stored, if they believe something else. What they had fetched is fetched again.
+// reload sends readers to what is stored, if they believe something else. Nobody else records their messages meanwhile.
 func (g *generation) reload(ctx context.Context, readers []*reader) error {
 	stored, err := marks(ctx, g.c.ledger.Pool(), g.c.config.Group, slotsOf(readers))
 	if err != nil {
@@ -147,16 +150,50 @@ func (g *generation) reload(ctx context.Context, readers []*reader) error {
 		if !found {
 			return fmt.Errorf("nothing is stored of partition %d of topic %s any more", r.partition, r.topic)
 		}
-		if m.offset == r.stored && m.topicID == r.topicID {
-			continue
-		}
-		r.turn++
-		r.topicID, r.stored, r.next = m.topicID, m.offset, m.offset
-		r.queue, r.bytes, r.end = nil, 0, -1
-		r.halted = nil
+		g.send(r, m)
 	}
 	g.changed.Broadcast()
 	return nil
+}
+
+// look sends readers to what is stored if somebody moved it while they had nothing to record.
+func (g *generation) look(ctx context.Context, readers []*reader) error {
+	believed := map[*reader]int64{}
+	g.mu.Lock()
+	for _, r := range readers {
+		if !r.busy {
+			believed[r] = r.stored
+		}
+	}
+	g.mu.Unlock()
+	stored, err := marks(ctx, g.c.ledger.Pool(), g.c.config.Group, slotsOf(readers))
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range readers {
+		was, idle := believed[r]
+		if m, found := stored[r.slot]; found && idle && !r.busy && r.stored == was {
+			g.send(r, m)
+		}
+	}
+	g.changed.Broadcast()
+	return nil
+}
+
+// send lets r go on at m. What it had fetched is fetched again. The mutex is held.
+func (g *generation) send(r *reader, m mark) {
+	if m.offset == r.stored && m.topicID == r.topicID {
+		return
+	}
+	if r.turn > 0 {
+		g.c.log.Info("a partition goes on elsewhere", "topic", r.topic, "partition", r.partition, "believed", r.stored, "stored", m.offset)
+	}
+	r.turn++
+	r.topicID, r.stored, r.next = m.topicID, m.offset, m.offset
+	r.queue, r.bytes, r.end = nil, 0, -1
+	r.halted = nil
 }
 
 // wakeIn wakes the recorders after d. The mutex is held.
@@ -205,8 +242,12 @@ func (c *Consumer) beginAll(ctx context.Context, slots []slot) error {
 
 // bounds are the first offset of a partition and the one behind its last.
 func (c *Consumer) bounds(ctx context.Context, s slot) (first, last int64, err error) {
+	return bounds(ctx, c.client, s)
+}
+
+func bounds(ctx context.Context, client *kafkago.Client, s slot) (first, last int64, err error) {
 	p := int(s.partition)
-	res, err := c.client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{
+	res, err := client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{
 		Topics: map[string][]kafkago.OffsetRequest{s.topic: {kafkago.FirstOffsetOf(p), kafkago.LastOffsetOf(p)}},
 	})
 	if err != nil {

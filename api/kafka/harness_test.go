@@ -56,7 +56,7 @@ func events(prefix string, from, to int) []string {
 // config reads topics of a broker quickly.
 func config(b *kafkatest.Broker, group string, topics ...string) kafka.Config {
 	return kafka.Config{
-		Brokers: []string{b.Address}, Group: group, Topics: topics, Decode: kafka.JSON(nil),
+		Brokers: []string{b.Address}, Group: group, Topics: topics, NewDecode: kafka.JSON,
 		MaxWait: 10 * time.Millisecond, CommitEvery: 100 * time.Millisecond, LookEvery: time.Second, SessionTimeout: 6 * time.Second,
 		Log: logger(),
 	}
@@ -130,4 +130,22 @@ func one[T any](t testing.TB, db *pgtest.DB, sql string, args ...any) T {
 func offset(t testing.TB, db *pgtest.DB, group, topic string, partition int) int64 {
 	t.Helper()
 	return one[int64](t, db, `SELECT COALESCE(max("offset"), -1) FROM ledger.offsets WHERE consumer = $1 AND topic = $2 AND partition = $3`, group, topic, partition)
+}
+
+// count is the sum of the counters of a name.
+func (r *running) count(t testing.TB, name string) float64 {
+	t.Helper()
+	families, err := r.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
 }

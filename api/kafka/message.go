@@ -1,56 +1,39 @@
 package kafka
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"deltaledger/ledger"
 	"deltaledger/ledger/wire"
 )
 
-// Message is one committed record of a topic. Its bytes are valid until the message is recorded; who keeps them copies them.
-type Message struct {
-	Topic     string
-	Partition int32
-	Offset    int64
-	Time      time.Time // of the producer or of the broker's log, as the topic is configured; UTC, in milliseconds
-	Key       []byte    // nil: it has none
-	Headers   []Header
-	Value     []byte // nil: a tombstone
-}
+// Message is one committed record of a topic. Its time is the producer's or that of the broker's log, as the topic is
+// configured, in milliseconds. Its bytes are valid until it is recorded; who keeps them copies them.
+type Message = wire.Message
 
 // Header is one header of a message. Keys may repeat.
-type Header struct {
-	Key   string
-	Value []byte // nil: it has none
-}
+type Header = wire.Header
 
 // Decode appends the events of a message to events and returns all of them; none is no fault, and the message then only
-// moves the offset. An error says what is wrong with the message and makes it a dead letter; events appended before it
-// are dropped. A *ledger.FieldError names the field. What may be right later, such as a schema registry that gives no
-// answer, is wrapped in Later, and the partition waits. Several goroutines call it.
-type Decode func(m *Message, events []ledger.Event) ([]ledger.Event, error)
+// moves the offset. An error that wraps ledger.ErrInvalid says what is wrong with the message and makes it a dead letter;
+// events that come with it are recorded all the same. With any other error, such as a schema registry that gives no
+// answer, the partition waits, and the message is decoded again. Several goroutines call it.
+type Decode func(ctx context.Context, m *Message, events []ledger.Event) ([]ledger.Event, error)
 
-// LaterError is an error of a Decode that is not the message's fault: the message is decoded again after a while.
-type LaterError struct{ Err error }
+// NewDecode makes a Decode. measures reports whether a measure is declared, besides amount and quantity, when messages
+// are decoded that were sent after it was. Several goroutines may call it.
+type NewDecode func(measures func(name string) bool) (Decode, error)
 
-func (e *LaterError) Error() string { return e.Err.Error() }
-
-// Unwrap gives what happened.
-func (e *LaterError) Unwrap() error { return e.Err }
-
-// Later wraps err in a LaterError.
-func Later(err error) error { return &LaterError{err} }
-
-// JSON decodes messages whose value is one event in the ledger's own JSON. measures reports whether a measure is
-// declared; nil: none is.
-func JSON(measures func(name string) bool) Decode {
+// JSON decodes messages whose value is one event in the ledger's own JSON, whatever their headers say.
+func JSON(measures func(name string) bool) (Decode, error) {
 	o := wire.Options{Measures: measures}
-	return func(m *Message, events []ledger.Event) ([]ledger.Event, error) {
+	return func(_ context.Context, m *Message, events []ledger.Event) ([]ledger.Event, error) {
 		if m.Value == nil {
 			return events, ledger.Invalid("event", "", "must be one event as a JSON object; the message has no value")
 		}
@@ -59,7 +42,45 @@ func JSON(measures func(name string) bool) Decode {
 			return events, bad
 		}
 		return append(events, e), nil
+	}, nil
+}
+
+// By decodes messages with a decoder of package wire.
+func By(d wire.MessageDecoder) Decode {
+	return func(ctx context.Context, m *Message, events []ledger.Event) ([]ledger.Event, error) {
+		items, err := d.Decode(ctx, *m)
+		if err != nil {
+			return events, err
+		}
+		var bad error
+		for i := range items {
+			if items[i].Err == nil {
+				events = append(events, items[i].Event)
+			} else if bad == nil {
+				bad = items[i].Err
+			}
+		}
+		return events, bad
 	}
+}
+
+// measures are the declared ones, as they were when messages were last fetched.
+type measures struct {
+	l   *ledger.Ledger
+	now atomic.Pointer[func(name string) bool]
+}
+
+func (m *measures) declared(name string) bool {
+	f := m.now.Load()
+	return f != nil && (*f)(name)
+}
+
+func (m *measures) refresh(ctx context.Context) error {
+	f, err := m.l.MeasuresNow(ctx)
+	if err == nil {
+		m.now.Store(&f)
+	}
+	return err
 }
 
 // storedHeader is a Header as dead letters keep it. A key that no text column takes is kept in base64.

@@ -65,8 +65,8 @@ func TestNothingAboveTheWatermarkIsPublished(t *testing.T) {
 	whole(t, topicOf(t, b, topic), decided(t, db))
 }
 
-// TestBrokerRestarts kills the broker while a backlog is being published, and while there is nothing to publish.
-func TestBrokerRestarts(t *testing.T) {
+// TestPublishingThroughBrokerRestarts kills the broker while a backlog is being published, and while there is nothing to publish.
+func TestPublishingThroughBrokerRestarts(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Own(t)
 	l, db := open(t)

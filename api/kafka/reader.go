@@ -113,32 +113,53 @@ func (g *generation) readOnce(ctx context.Context, b *broker, r *reader, p place
 
 // decode makes events of messages. What can't be decoded now is tried again until it can, or until ctx ends.
 func (g *generation) decode(ctx context.Context, r *reader, messages []Message) ([]item, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	err := g.insist(ctx, r, &messages[0], func() error { return g.c.measures.refresh(ctx) })
+	if err != nil {
+		return nil, err
+	}
 	items := make([]item, len(messages))
 	events := make([]ledger.Event, 0, len(messages))
 	for i := range messages {
-		it := &items[i]
+		it, from := &items[i], len(events)
 		it.message = messages[i]
-		it.bytes = len(it.message.Key) + len(it.message.Value)
-		for wait := newPatience(); ; {
-			from := len(events)
-			decoded, err := g.c.config.Decode(&it.message, events)
-			if later := (*LaterError)(nil); errors.As(err, &later) {
-				g.c.log.Warn("a message can't be decoded now", "topic", r.topic, "partition", r.partition, "offset", it.message.Offset, "error", err)
-				g.c.metrics.errors.WithLabelValues("decode").Inc()
-				if !wait.sleep(ctx) {
-					return nil, context.Cause(ctx)
-				}
-				continue
+		err := g.insist(ctx, r, &it.message, func() error {
+			decoded, err := g.c.decode(ctx, &it.message, events)
+			if errors.Is(err, ledger.ErrInvalid) {
+				it.fault, err = err, nil
 			}
-			if it.fault = err; err == nil {
+			if err == nil {
 				events = decoded
-				it.events = events[from:len(events):len(events)]
 			}
-			break
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		it.bytes += eventBytes * max(1, len(it.events))
+		it.events = events[from:len(events):len(events)]
+		it.bytes = len(it.message.Key) + len(it.message.Value) + eventBytes*max(1, len(it.events))
 	}
 	return items, nil
+}
+
+// insist does what must be done before a message can be recorded, until it succeeds or ctx ends.
+func (g *generation) insist(ctx context.Context, r *reader, m *Message, do func() error) error {
+	for wait := newPatience(); ; {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		g.c.log.Warn("a message can't be decoded now; trying again", "topic", r.topic, "partition", r.partition, "offset", m.Offset, "error", err)
+		g.c.metrics.errors.WithLabelValues("decode").Inc()
+		if !wait.sleep(ctx) {
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // room waits until there is room for more of r and says what to fetch; false when ctx ends.
@@ -205,7 +226,7 @@ func (g *generation) trouble(ctx context.Context, r *reader, p place, err error)
 	r.halted = err
 	g.mu.Unlock()
 	// Somebody may have reset it meanwhile.
-	if err := g.reload(ctx, []*reader{r}); err != nil {
+	if err := g.look(ctx, []*reader{r}); err != nil {
 		g.c.log.Warn("a stored offset can't be read; trying again", "topic", p.topic, "partition", p.partition, "error", err)
 	}
 }

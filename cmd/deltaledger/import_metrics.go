@@ -2,67 +2,29 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"deltaledger/api"
 	"deltaledger/ledger/imports"
 )
-
-// serveBeside runs something beside a server that says how it is.
-func serveBeside(ctx context.Context, s *session, addr string, pages http.Handler, run func(context.Context) error) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("%w: choose another address with --listen", err)
-	}
-	server := api.NewServer(addr, pages)
-	server.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
-	s.warn("listening on http://%s", listener.Addr())
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	go func() {
-		defer cancel()
-		served <- serveUntil(ctx, server, listener)
-	}()
-	err = run(ctx)
-	cancel()
-	return errors.Join(err, <-served)
-}
 
 // queueTime bounds the look at the queue that a metric or a probe waits for.
 const queueTime = 5 * time.Second
 
 // importPages are what an importer answers.
 func importPages(importer *imports.Importer, location string) http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newImportMetrics(importer, location))
-	mux := http.NewServeMux()
-	answer := func(w http.ResponseWriter, status int, text string) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.WriteHeader(status)
-		_, _ = fmt.Fprintln(w, text) // a client that went away needs no answer
-	}
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), queueTime)
+	registry := newRegistry()
+	registry.MustRegister(newImportMetrics(importer, location))
+	return probes(registry, func(ctx context.Context) []string {
+		ctx, cancel := context.WithTimeout(ctx, queueTime)
 		defer cancel()
 		if _, err := importer.Queue(ctx); err != nil {
-			answer(w, http.StatusServiceUnavailable, "the database doesn't answer")
-			return
+			return []string{"the database doesn't answer"}
 		}
-		answer(w, http.StatusOK, "ready")
+		return nil
 	})
-	return mux
 }
 
 // importMetrics asks the register when it is asked: what all importers of a place have left is the same number,

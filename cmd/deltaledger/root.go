@@ -17,6 +17,7 @@ type root struct {
 	Demo demoCmd `cmd:"" help:"Tell the story of a ledger on made-up data, and serve it."`
 
 	Ingest       ingestCmd       `cmd:"" help:"Record the events of files, each exactly once."`
+	Consume      consumeCmd      `cmd:"" help:"Record the messages of Kafka topics, each exactly once."`
 	Import       importCmd       `cmd:"" help:"Record the files that upstreams drop in a directory or bucket."`
 	Adjust       adjustCmd       `cmd:"" help:"Record corrections made by people: as events, or as amounts of a bill."`
 	Events       eventsCmd       `cmd:"" help:"List events, or show one of them."`

@@ -12,7 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"deltaledger/api"
+	"deltaledger/api/kafka"
 	"deltaledger/ledger"
 	"deltaledger/ledger/pace"
 )
@@ -23,6 +26,8 @@ type serveCmd struct {
 	Host         []string `placeholder:"NAME,…" help:"Further host names under which requests may come, with --unsafe-listen; without it any."`
 	sealing
 	serveWriting
+	Kafka   bool         `env:"DELTALEDGER_KAFKA" help:"Record the messages of Kafka topics too, as consume does."`
+	Reading kafkaReading `embed:"" prefix:"kafka-"`
 }
 
 // Help is shown below the command's flags.
@@ -67,6 +72,15 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 		Ledger: a.ledger, Batcher: batcher, Short: new(pace.Gate), Billing: a.billing, Exporter: a.exporter, Reconciler: a.reconciler, Seals: a.seals,
 		Logger: s.log, Version: v.Version, Hosts: c.hosts(), Now: s.now,
 	}
+	registry := newRegistry()
+	config.Metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	var consumer *kafka.Consumer
+	if c.Kafka {
+		if consumer, err = c.Reading.consumer(s, a, registry); err != nil {
+			return errors.Join(err, drain(ctx, batcher))
+		}
+		config.Unready = consumer.Unready
+	}
 	handler, err := api.New(config)
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
@@ -87,10 +101,30 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --addr", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer beside(ctx, cancel, consumer)(&err)
 	server := api.NewServer(c.Addr, handler)
 	server.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)
 	s.warn("listening on http://%s (its API: http://%s/docs)", listener.Addr(), listener.Addr())
 	return serveUntil(ctx, server, listener)
+}
+
+// beside runs a consumer, if there is one, until ctx ends, and ends ctx if the consumer fails. What it returns waits for
+// it and joins its error.
+func beside(ctx context.Context, cancel func(), consumer *kafka.Consumer) func(*error) {
+	if consumer == nil {
+		return func(*error) {}
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		done <- consumer.Run(ctx)
+	}()
+	return func(err *error) {
+		cancel()
+		*err = errors.Join(*err, <-done)
+	}
 }
 
 // drain records what is queued, also after ctx has ended.

@@ -5,7 +5,6 @@
 # usage: supervise.sh DIR PROGRAM ARGUMENT...
 dir=$1
 shift
-trap '' INT HUP TERM # the terminal's are for the tests
 "$@" </dev/null &
 pid=$!
 while read -r signal; do
