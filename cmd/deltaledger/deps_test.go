@@ -252,8 +252,8 @@ var confinements = []confinement{
 	},
 	{
 		dep: "github.com/parquet-go/parquet-go/...",
-		to:  []string{"deltaledger/export/..."},
-		why: "columns and their types are made in one place",
+		to:  []string{"deltaledger/export/...", "deltaledger/ledger/wire"},
+		why: "columns and their types are made in one place, and read in one",
 	},
 	{
 		dep:    "github.com/chromedp/...",

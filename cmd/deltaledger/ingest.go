@@ -17,7 +17,7 @@ import (
 
 type ingestCmd struct {
 	Files          []string `arg:"" name:"file" help:"Files of events, plain, gzip or zstd; - is standard input."`
-	Format         string   `placeholder:"FORMAT" help:"json, ndjson, csv, cloudevents or avro; without it the name or the content of each file tells."`
+	Format         string   `placeholder:"FORMAT" help:"json, ndjson, csv, cloudevents, avro or parquet; without it the name or the content of each file tells."`
 	Mapping        string   `placeholder:"FILE" help:"Mapping file, in YAML or JSON, from the upstream's own field names to those of an event."`
 	Atomic         bool     `help:"Record each file whole or not at all."`
 	PayloadColumns []string `placeholder:"COLUMN,…" help:"CSV columns that are kept as private payload instead of dimensions."`
@@ -137,6 +137,11 @@ func summaryTable(sum wire.Summary) table {
 
 // one records one input.
 func (c *ingestCmd) one(ctx context.Context, s *session, l *ledger.Ledger, in *input, format wire.Format, o wire.Options, p *problems) (wire.Summary, error) {
+	if file, ok := in.parquet(format); ok {
+		return wire.Ingest(ctx, l, file, wire.Parquet, wire.IngestOptions{
+			Options: o, Atomic: c.Atomic, Writers: c.Writers, Report: func(found wire.Problem) { p.report(in.name, found) },
+		})
+	}
 	bar := s.bytesBar(in.name, in.size)
 	defer bar.done()
 	r, err := wire.Decompress(bar.reader(in.r))
@@ -186,6 +191,23 @@ type input struct {
 	name string
 	r    io.ReadCloser
 	size int64 // -1: not known
+}
+
+// parquet is the input as a Parquet file, where the format, the name or the content says that it is one. A stream isn't.
+func (in *input) parquet(format wire.Format) (io.Reader, bool) {
+	file, ok := in.r.(*os.File)
+	if !ok || in.size < 0 {
+		return nil, false
+	}
+	if format == "" {
+		if format, ok = wire.FormatOfName(in.name); !ok {
+			head := make([]byte, 4)
+			if _, err := file.ReadAt(head, 0); err == nil && string(head) == "PAR1" {
+				format = wire.Parquet
+			}
+		}
+	}
+	return wire.RandomAccess(file, in.size), format == wire.Parquet
 }
 
 // openInputs opens all files before the first is read, so that a mistyped name records nothing.

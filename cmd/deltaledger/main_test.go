@@ -335,7 +335,7 @@ func TestExitCodes(t *testing.T) {
 		{"", exitUsage, "See:"},
 		{"nothing", exitUsage, "nothing"},
 		{"ingest", exitUsage, "file"},
-		{"ingest a.ndjson --format xml", exitUsage, "must be json, ndjson, csv, cloudevents or avro"},
+		{"ingest a.ndjson --format xml", exitUsage, "must be json, ndjson, csv, cloudevents, avro or parquet"},
 		{"ingest missing.csv", exitFailed, "missing.csv"},
 		{"events list --where country", exitUsage, "key=value"},
 		{"events list --limit 100000", exitUsage, "1000"},

@@ -48,7 +48,7 @@ type Batch struct {
 	Size  int    // bytes of the input that it was made from, with what lies in front
 }
 
-// Decode reads r to its end and calls each with what it finds, in batches. Everything that can be said of
+// Decode reads r, which of Parquet must be a RandomAccess, to its end and calls each with what it finds, in batches. Everything that can be said of
 // one event is an Item; Decode returns an error if the input as a whole can't be read (ledger.ErrInvalid
 // where that is the sender's fault, such as a header without an id), if ctx ends, or the first that each
 // returns. Batches in front of a failed Read are still delivered, without the event that it cut.
@@ -72,6 +72,8 @@ func Decode(ctx context.Context, r io.Reader, f Format, o Options, each func(Bat
 		s = &recordSplitter{options: o}
 	case Avro:
 		s = &avroSplitter{}
+	case Parquet:
+		s = &parquetSplitter{}
 	default:
 		_, err := ParseFormat(string(f))
 		return err
@@ -93,8 +95,9 @@ type chunk struct {
 	columns *columns // of a CSV
 	size    int      // bytes of the input
 
-	cloudEvents bool      // the records are CloudEvents
-	avro        *avroType // of the records, where they are Avro
+	cloudEvents bool         // the records are CloudEvents
+	avro        *avroType    // of the records, where they are Avro
+	parquet     *parquetNode // of the records, where they are rows of Parquet
 }
 
 // record is what makes one item.
@@ -150,6 +153,12 @@ func (w *worker) one(e *ledger.Event, c *chunk, raw []byte) *ledger.FieldError {
 			bad = v.into(e, w.object.measures)
 		}
 		return bad
+	case c.parquet != nil:
+		v, bad := w.rows.read(c.parquet, raw)
+		if bad == nil {
+			bad = v.into(e, w.object.measures)
+		}
+		return bad
 	}
 	return w.object.decode(e, raw)
 }
@@ -164,6 +173,8 @@ func (w *worker) mapped(e *ledger.Event, c *chunk, raw []byte) (bad *ledger.Fiel
 		doc, bad = w.object.cloudDocument(raw)
 	case c.avro != nil:
 		doc, bad = w.avro.read(c.avro, raw)
+	case c.parquet != nil:
+		doc, bad = w.rows.read(c.parquet, raw)
 	default:
 		doc, bad = ParseJSON(raw)
 	}
@@ -178,6 +189,7 @@ type worker struct {
 	object  objectDecoder
 	row     rowDecoder
 	avro    avroReader
+	rows    rowReader
 	mapping *Mapping
 	steps   pace.Steps
 }

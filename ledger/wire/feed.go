@@ -30,7 +30,7 @@ type feed struct {
 // begin makes c the current chunk; what wasn't used of the one before comes first.
 func (f *feed) begin(c *chunk) {
 	c.data = append(c.data[:0], f.data[f.pos:]...)
-	c.records, c.columns, c.avro, c.size = c.records[:0], nil, nil, 0
+	c.records, c.columns, c.avro, c.parquet, c.size = c.records[:0], nil, nil, nil, 0
 	f.data, f.pos, f.dropped = c.data, 0, 0
 }
 

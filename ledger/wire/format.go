@@ -18,15 +18,16 @@ const (
 
 	CloudEvents Format = "cloudevents" // one CloudEvent 1.0 in the JSON format, or an array of them
 	Avro        Format = "avro"        // a file of Avro objects; as a message, Confluent's wire format
+	Parquet     Format = "parquet"     // a Parquet file; never a stream
 )
 
 // ParseFormat is the format of that name. Its error wraps ledger.ErrInvalid.
 func ParseFormat(s string) (Format, error) {
 	switch f := Format(s); f {
-	case JSON, NDJSON, CSV, CloudEvents, Avro:
+	case JSON, NDJSON, CSV, CloudEvents, Avro, Parquet:
 		return f, nil
 	}
-	return "", invalid("format", s, "must be json, ndjson, csv, cloudevents or avro")
+	return "", invalid("format", s, "must be json, ndjson, csv, cloudevents, avro or parquet")
 }
 
 // FormatOfName tells the format by the extension of a file's name, in front of .gz or .zst if it has
@@ -45,6 +46,8 @@ func FormatOfName(filename string) (f Format, ok bool) {
 		return CSV, true
 	case ".avro":
 		return Avro, true
+	case ".parquet":
+		return Parquet, true
 	}
 	return "", false
 }
