@@ -178,9 +178,14 @@ func TestDiscardListAndShow(t *testing.T) {
 		q    ledger.LetterQuery
 		want []int64
 	}{
-		{ledger.LetterQuery{}, []int64{b, a}}, {ledger.LetterQuery{Limit: 1}, []int64{b}}, {ledger.LetterQuery{After: b}, []int64{a}},
-		{ledger.LetterQuery{Topic: "orders"}, []int64{a}}, {ledger.LetterQuery{Source: "shop"}, []int64{b}},
-		{ledger.LetterQuery{State: "open"}, []int64{b}}, {ledger.LetterQuery{State: "discarded"}, []int64{a}}, {ledger.LetterQuery{State: "erased"}, nil},
+		{ledger.LetterQuery{}, []int64{b, a}},
+		{ledger.LetterQuery{Limit: 1}, []int64{b}},
+		{ledger.LetterQuery{After: b}, []int64{a}},
+		{ledger.LetterQuery{Topic: "orders"}, []int64{a}},
+		{ledger.LetterQuery{Source: "shop"}, []int64{b}},
+		{ledger.LetterQuery{State: "open"}, []int64{b}},
+		{ledger.LetterQuery{State: "discarded"}, []int64{a}},
+		{ledger.LetterQuery{State: "erased"}, nil},
 	} {
 		list, err := l.DeadLetters(t.Context(), c.q)
 		var got []int64

@@ -77,8 +77,17 @@ func letterTable(v ledger.LetterView) table {
 		sent = stamp(*v.SentAt)
 	}
 	for _, f := range [][2]string{
-		{"state", v.State}, {"topic", v.Topic}, {"topic_id", v.TopicID.String()}, {"partition", fmt.Sprint(v.Partition)}, {"offset", fmt.Sprint(v.Offset)},
-		{"sent_at", sent}, {"first_seen", stamp(v.FirstSeen)}, {"source", v.Source}, {"id", v.EventID}, {"account", v.Account}, {"reason", v.Reason},
+		{"state", v.State},
+		{"topic", v.Topic},
+		{"topic_id", v.TopicID.String()},
+		{"partition", fmt.Sprint(v.Partition)},
+		{"offset", fmt.Sprint(v.Offset)},
+		{"sent_at", sent},
+		{"first_seen", stamp(v.FirstSeen)},
+		{"source", v.Source},
+		{"id", v.EventID},
+		{"account", v.Account},
+		{"reason", v.Reason},
 	} {
 		t.add(f[0], f[1])
 	}

@@ -7,8 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"deltaledger/ledger/pg"
 )
 
 // scanner registers what lies in a place.
@@ -125,16 +126,13 @@ func (s *scanner) register(ctx context.Context, objects []Object) (int64, error)
 	for i, o := range objects {
 		names[i] = o.Name
 	}
-	rows, err := s.pool.Query(ctx, sqlNewest, s.location, names)
-	if err != nil {
-		return 0, fmt.Errorf("look up files: %w", err)
-	}
 	there := map[string]newest{}
 	var n newest
-	if _, err = pgx.ForEachRow(rows, []any{&n.Name, &n.version, &n.Size, &n.ModifiedAt, &n.state}, func() error {
+	err := pg.ForEach(ctx, s.pool, []any{&n.Name, &n.version, &n.Size, &n.ModifiedAt, &n.state}, func() error {
 		there[n.Name] = n
 		return nil
-	}); err != nil {
+	}, sqlNewest, s.location, names)
+	if err != nil {
 		return 0, fmt.Errorf("look up files: %w", err)
 	}
 	var versions []int

@@ -136,8 +136,11 @@ var avroRows = []avroRow{
 	{"uuid string", `{"type":"string","logicalType":"uuid"}`, "", "0f8fad5b-d9cb-469f-a165-70867728950e", `"0f8fad5b-d9cb-469f-a165-70867728950e"`},
 	{"uuid fixed", `{"type":"fixed","name":"U","size":16,"logicalType":"uuid"}`, "", []byte("0123456789abcdef"), `"30313233-3435-3637-3839-616263646566"`},
 	{"a logical type that isn't known", `{"type":"long","logicalType":"fortnights"}`, "", int64(3), "3"},
-	{"recursive", `{"type":"record","name":"N","namespace":"a.b","fields":[{"name":"v","type":"int"},{"name":"next","type":["null","N"]}]}`, "",
-		map[string]any{"v": int32(1), "next": map[string]any{"v": int32(2), "next": nil}}, `{"v":1,"next":{"v":2,"next":null}}`},
+	{
+		"recursive", `{"type":"record","name":"N","namespace":"a.b","fields":[{"name":"v","type":"int"},{"name":"next","type":["null","N"]}]}`, "",
+		map[string]any{"v": int32(1), "next": map[string]any{"v": int32(2), "next": nil}},
+		`{"v":1,"next":{"v":2,"next":null}}`,
+	},
 
 	// Backward: a newer reader's schema, older data.
 	{"a field was added with a default", `[{"name":"a","type":"int"}]`, `[{"name":"a","type":"int"},{"name":"b","type":"string","default":"x"}]`, map[string]any{"a": int32(1)}, `{"a":1,"b":"x"}`},
@@ -160,13 +163,19 @@ var avroRows = []avroRow{
 	{"another scale", `{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}`, `{"type":"bytes","logicalType":"decimal","precision":9,"scale":3}`, big.NewRat(5, 4), "!can't be read"},
 	{"a long became a timestamp", `"long"`, `{"type":"long","logicalType":"timestamp-millis"}`, int64(1767225600123), `"2026-01-01T00:00:00.123Z"`},
 	{"a symbol was removed", `{"type":"enum","name":"E","symbols":["A","B"]}`, `{"type":"enum","name":"E","symbols":["A"],"default":"A"}`, "B", `"A"`},
-	{"a record within was changed", `[{"name":"r","type":["null",{"type":"record","name":"S","fields":[{"name":"x","type":"int"}]}]}]`,
+	{
+		"a record within was changed", `[{"name":"r","type":["null",{"type":"record","name":"S","fields":[{"name":"x","type":"int"}]}]}]`,
 		`[{"name":"r","type":["null",{"type":"record","name":"S","fields":[{"name":"y","aliases":["x"],"type":"long"},{"name":"z","type":"int","default":3}]}]}]`,
-		map[string]any{"r": map[string]any{"x": int32(1)}}, `{"r":{"y":1,"z":3}}`},
+		map[string]any{"r": map[string]any{"x": int32(1)}},
+		`{"r":{"y":1,"z":3}}`,
+	},
 	{"elements were promoted", `{"type":"array","items":"int"}`, `{"type":"array","items":["null","long"]}`, []any{int32(1)}, "[1]"},
-	{"recursive, with a field added", `{"type":"record","name":"N","fields":[{"name":"v","type":"int"},{"name":"next","type":["null","N"]}]}`,
+	{
+		"recursive, with a field added", `{"type":"record","name":"N","fields":[{"name":"v","type":"int"},{"name":"next","type":["null","N"]}]}`,
 		`{"type":"record","name":"N","fields":[{"name":"v","type":"long"},{"name":"w","type":"int","default":9},{"name":"next","type":["null","N"]}]}`,
-		map[string]any{"v": int32(1), "next": map[string]any{"v": int32(2), "next": nil}}, `{"v":1,"next":{"v":2,"next":null,"w":9},"w":9}`},
+		map[string]any{"v": int32(1), "next": map[string]any{"v": int32(2), "next": nil}},
+		`{"v":1,"next":{"v":2,"next":null,"w":9},"w":9}`,
+	},
 
 	// Forward: an older reader's schema, newer data.
 	{"the writer added a field", `[{"name":"a","type":"int"},{"name":"new","type":["null","string"]}]`, `[{"name":"a","type":"int"}]`, map[string]any{"a": int32(1), "new": "y"}, `{"a":1,"new":"y"}`},

@@ -45,8 +45,10 @@ func TestCloudEventModes(t *testing.T) {
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	binary := []string{"ce_specversion", "1.0", "ce_id", "e1", "ce_source", "/orders", "ce_type", "order.returned", "ce_subject", "order-1",
-		"ce_time", "2026-01-31T23:59:59.5-05:00", "content-type", "application/json; charset=utf-8"}
+	binary := []string{
+		"ce_specversion", "1.0", "ce_id", "e1", "ce_source", "/orders", "ce_type", "order.returned", "ce_subject", "order-1",
+		"ce_time", "2026-01-31T23:59:59.5-05:00", "content-type", "application/json; charset=utf-8",
+	}
 	overHTTP := make([]string, len(binary))
 	for i, s := range binary {
 		overHTTP[i] = strings.Replace(s, "ce_", "Ce-", 1)

@@ -46,9 +46,8 @@ type parquetSplitter struct {
 	group  int          // row groups begun
 	rows   parquet.Rows // of the current one; nil: none
 	buffer []parquet.Row
-	next   int // row of buffer that comes next
-	have   int // rows in buffer
-	ended  bool
+	next   int   // row of buffer that comes next
+	have   int   // rows in buffer
 	n      int64 // rows so far
 }
 

@@ -146,7 +146,11 @@ func freePorts() (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		port := l.Addr().(*net.TCPAddr).Port
+		address, ok := l.Addr().(*net.TCPAddr)
+		if !ok {
+			return 0, errors.Join(fmt.Errorf("%v is no address of TCP", l.Addr()), l.Close())
+		}
+		port := address.Port
 		next, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+1))
 		_ = l.Close()
 		if err == nil {
@@ -218,7 +222,7 @@ func (b *Broker) run() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the broker has its own
 	cmd := exec.Command("sh", append([]string{filepath.Join(data, "supervise.sh"), b.dir}, b.java("kafka.Kafka", b.properties())...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a signal for the tests is none for it
