@@ -42,7 +42,7 @@ CREATE TABLE ledger.import_files (
     CONSTRAINT import_files_sha256 CHECK (length(sha256) = 32 AND length(mapping_sha256) = 32)
 );
 CREATE INDEX import_files_open ON ledger.import_files (location, n) WHERE state IN ('queued', 'running');
-CREATE INDEX import_files_wrong ON ledger.import_files (n) WHERE state IN ('failed', 'changed', 'gone');
+CREATE INDEX import_files_wrong ON ledger.import_files (n) WHERE state IN ('failed', 'changed', 'gone') OR state = 'done' AND invalid > 0;
 GRANT SELECT, INSERT, UPDATE ON ledger.import_files TO deltaledger_app;
 
 -- Rows of files that are not in the ledger as they were sent, written in the transaction that settles their neighbours.

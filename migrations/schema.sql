@@ -1090,7 +1090,7 @@ CREATE INDEX events_occurred_at ON ONLY ledger.events USING brin (occurred_at ti
 CREATE INDEX events_unnumbered ON ONLY ledger.events USING btree (source, stream) WHERE (seqn IS NULL);
 CREATE INDEX import_decisions_by_file ON ledger.import_decisions USING btree (file, n);
 CREATE INDEX import_files_open ON ledger.import_files USING btree (location, n) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]));
-CREATE INDEX import_files_wrong ON ledger.import_files USING btree (n) WHERE (state = ANY (ARRAY['failed'::text, 'changed'::text, 'gone'::text]));
+CREATE INDEX import_files_wrong ON ledger.import_files USING btree (n) WHERE ((state = ANY (ARRAY['failed'::text, 'changed'::text, 'gone'::text])) OR ((state = 'done'::text) AND (invalid > 0)));
 CREATE INDEX seals_last_position ON ledger.seals USING btree (last_position);
 CREATE INDEX sources_name ON ledger.sources USING btree (name, n DESC);
 CREATE INDEX watermarks_by_position ON ledger.watermarks USING btree ("position");

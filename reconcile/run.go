@@ -94,6 +94,7 @@ const (
 	checkConflicts   = "conflicts"    // conflicts wait for a decision
 	checkDeadLetters = "dead-letters" // messages that could not be recorded wait for a decision
 	checkContent     = "content"      // public content holds what its source was declared to be watched for
+	checkFiles       = "files"        // a file that an upstream dropped couldn't be imported whole
 	checkGaps        = "gaps"         // a source left numbers out, or used one twice
 	checkUnknownType = "unknown-type" // an open source sends events of a type that isn't declared
 )
@@ -225,7 +226,7 @@ func (u *run) compare(ctx context.Context) error {
 	return pg.InSnapshot(ctx, u.pool, func(tx pgx.Tx) error {
 		kept := u.found
 		u.result.Checks, u.balances, u.excused = u.result.Checks[:2], nil, nil // of an earlier try
-		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkContracts, u.checkAdjustments, u.checkSettlements, u.checkNumbers, u.checkParked, u.checkSequences, u.checkConflicts, u.checkLetters, u.checkContent, u.checkTypes} {
+		for _, check := range []func(context.Context, pgx.Tx) error{u.checkUnbilled, u.checkInvoices, u.checkContracts, u.checkAdjustments, u.checkSettlements, u.checkNumbers, u.checkParked, u.checkSequences, u.checkConflicts, u.checkLetters, u.checkFiles, u.checkContent, u.checkTypes} {
 			if err := check(ctx, tx); err != nil {
 				u.found = kept
 				return err

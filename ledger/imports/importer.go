@@ -202,7 +202,7 @@ func (i *Importer) all(ctx context.Context) error {
 const sqlOpen = `
 SELECT EXISTS (
     SELECT FROM ledger.import_files
-    WHERE location = $1 AND (state = 'running' OR state = 'queued' AND failures < $2))`
+    WHERE location = $1 AND state IN ('queued', 'running') AND (state = 'running' OR failures < $2))`
 
 // mostTries is how often a run tries a file whose place fails.
 const mostTries = 3

@@ -129,6 +129,9 @@ func (Bucket) Atomic() bool { return true }
 func (b Bucket) List(ctx context.Context, each func(Object) error) error {
 	all := b.Bucket.List(nil)
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		o, err := all.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil

@@ -19,13 +19,19 @@ type Waiting struct {
 	Gone    int64         `json:"gone"`    // files that were taken away before they were read
 }
 
+// Each part is read by its own index: files that are done may be many.
 const sqlQueue = `
-SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'running'),
-       COALESCE(sum(size) FILTER (WHERE state IN ('queued', 'running')), 0)::bigint,
-       COALESCE(extract(epoch FROM clock_timestamp() - min(found_at) FILTER (WHERE state IN ('queued', 'running'))) * 1000000, 0)::bigint,
-       count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'changed'), count(*) FILTER (WHERE state = 'gone')
-FROM ledger.import_files
-WHERE location = $1 AND state IN ('queued', 'running', 'failed', 'changed', 'gone')`
+SELECT o.queued, o.running, o.bytes, o.age, w.failed, w.changed, w.gone
+FROM (
+    SELECT count(*) FILTER (WHERE state = 'queued') AS queued, count(*) FILTER (WHERE state = 'running') AS running,
+           COALESCE(sum(size), 0)::bigint AS bytes, COALESCE(extract(epoch FROM clock_timestamp() - min(found_at)) * 1000000, 0)::bigint AS age
+    FROM ledger.import_files
+    WHERE location = $1 AND state IN ('queued', 'running')) o
+CROSS JOIN (
+    SELECT count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'changed') AS changed,
+           count(*) FILTER (WHERE state = 'gone') AS gone
+    FROM ledger.import_files
+    WHERE location = $1 AND (state IN ('failed', 'changed', 'gone') OR state = 'done' AND invalid > 0)) w`
 
 // Queue tells how much of a place is waiting.
 func Queue(ctx context.Context, pool *pgxpool.Pool, location string) (w Waiting, err error) {

@@ -155,6 +155,9 @@ func (s *scanner) register(ctx context.Context, objects []Object) (int64, error)
 	if err != nil {
 		return 0, fmt.Errorf("register files: %w", err)
 	}
+	for k, name := range names {
+		s.known[name] = Object{name, sizes[k], times[k]}
+	}
 	return tag.RowsAffected(), nil
 }
 
