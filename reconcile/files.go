@@ -25,18 +25,24 @@ type wrongFile struct {
 
 const sqlWrongFiles = `
 SELECT n, location, name, state, invalid, COALESCE(reason, '')
-FROM ledger.import_files
-WHERE state IN ('failed', 'changed', 'gone') OR state = 'done' AND invalid > 0
+FROM ledger.import_files f
+WHERE (state IN ('failed', 'changed', 'gone') OR state = 'done' AND invalid > 0)
+  AND NOT EXISTS (
+      SELECT FROM ledger.import_files l
+      WHERE l.location = f.location AND l.name = f.name AND l.version > f.version AND l.state = 'done')
 ORDER BY n
 LIMIT $1`
 
 const sqlCountWrongFiles = `
 SELECT count(*)
-FROM ledger.import_files
-WHERE state IN ('failed', 'changed', 'gone') OR state = 'done' AND invalid > 0`
+FROM ledger.import_files f
+WHERE (state IN ('failed', 'changed', 'gone') OR state = 'done' AND invalid > 0)
+  AND NOT EXISTS (
+      SELECT FROM ledger.import_files l
+      WHERE l.location = f.location AND l.name = f.name AND l.version > f.version AND l.state = 'done')`
 
 // checkFiles makes a finding of each file that couldn't be imported whole. It is gone when the file is discarded, or
-// read again without a bad row.
+// read again without a bad row, or what came later under its name was read to its end.
 func (u *run) checkFiles(ctx context.Context, tx pgx.Tx) error {
 	var n int64
 	if err := tx.QueryRow(ctx, sqlCountWrongFiles).Scan(&n); err != nil {

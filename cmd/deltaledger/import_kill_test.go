@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,8 +57,15 @@ func (m *importers) end(k int, signal os.Signal) {
 	if err := m.cmds[k].Process.Signal(signal); err != nil {
 		m.t.Fatalf("importer %d ended by itself: %v\n%s", k, err, m.stderr[k])
 	}
-	_ = m.cmds[k].Wait() // says that it was killed
+	tooLong := time.AfterFunc(stopTime, func() { _ = m.cmds[k].Process.Signal(syscall.SIGQUIT) }) // it says what it was at
+	err := m.cmds[k].Wait()
+	if !tooLong.Stop() {
+		m.t.Errorf("importer %d doesn't end: %v\n%s", k, err, m.stderr[k])
+	}
 }
+
+// stopTime is how long an importer may take to stop.
+const stopTime = time.Minute
 
 // TestImportersAreKilled drops files while three importers read them and one after the other is killed: each event is
 // recorded once, by the count of the one file that held it, and each file is reported once.
@@ -108,10 +116,11 @@ func TestImportersAreKilled(t *testing.T) {
 	for one[int64](t, watch, `SELECT count(*) FROM ledger.import_files WHERE state = 'done'`) < int64(files) {
 		time.Sleep(10 * time.Millisecond)
 	}
+	took := one[time.Duration](t, watch, `SELECT max(ended_at) - min(found_at) FROM ledger.import_files`)
 	for k := range m.cmds {
 		m.end(k, os.Interrupt)
 	}
-	t.Logf("%d files of %d events, %d kills; %s of the files were taken up more than once", files, events, kills,
+	t.Logf("%d files of %d events in %v, %d kills; %s of the files were taken up more than once", files, events, took, kills,
 		strconv.FormatInt(one[int64](t, watch, `SELECT count(*) FROM ledger.import_files WHERE attempt > 1`), 10))
 	if n := one[int64](t, watch, `SELECT count(*) FROM ledger.events`); n != total {
 		t.Errorf("%d events are recorded, want %d", n, total)
