@@ -1,4 +1,4 @@
-// Package kafka reads topics into the ledger.
+// Package kafka reads topics into the ledger, and publishes what the ledger holds.
 //
 // It owns: which messages of a topic count (those of committed transactions, each once, in the order of their partition),
 // the offsets up to which they are recorded (ledger.offsets), and what can't be recorded (ledger.dead_letters).
@@ -15,6 +15,13 @@
 //   - A topic is read by its id. One that was deleted and made anew under its name, or lost messages that weren't
 //     recorded yet, stops with an error that says so; the other partitions go on.
 //   - A message is a dead letter for what it holds, never for what the database or Kafka couldn't do.
+//
+// Of publishing it owns how far each publisher came (ledger.publishers), and guarantees:
+//   - Only facts at or below a watermark are written, and each of them is, at least once.
+//   - In a partition the first copies stand in the order of their positions. Each publisher writes a partition from a place
+//     through which everything is there, one acknowledged request after the other; so at any time a prefix of the facts is
+//     there, however many publishers believe to be the one at work and however often a request is repeated.
+//   - The stored position moves only from where its publisher believes it to be, by the session that holds the lock of its name.
 //
 // It needs brokers of Kafka 3.1 or newer, which know topics by their ids.
 package kafka

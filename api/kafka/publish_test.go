@@ -123,7 +123,7 @@ func record(t testing.TB, l *ledger.Ledger, prefix string, n int) {
 		})
 	}
 	for some := range slices.Chunk(events, 5000) {
-		outcomes, err := l.Append(t.Context(), some)
+		outcomes, err := l.Append(context.Background(), some)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func once(t testing.TB, l *ledger.Ledger, db *pgtest.DB, c kafka.PublishConfig) 
 	if err != nil {
 		return err
 	}
-	return p.Run(t.Context())
+	return p.Run(context.Background())
 }
 
 // TestPublish publishes what is recorded, before and while the publisher runs, and goes on where it ended.
