@@ -81,6 +81,9 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 		}
 		config.Unready = consumer.Unready
 	}
+	if config.Letters, err = c.Reading.letters(ctx, a.ledger); err != nil {
+		return errors.Join(err, drain(ctx, batcher))
+	}
 	handler, err := api.New(config)
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
