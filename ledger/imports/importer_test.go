@@ -272,7 +272,7 @@ func TestHalfWrittenFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer place.Close()
+	defer func() { _ = place.Close() }()
 	now := time.Now()
 	i := b.importer(place)
 	i.scanner.settle, i.scanner.now = time.Minute, func() time.Time { return now }

@@ -25,7 +25,7 @@ func TestPlaces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer place.Close()
+		defer func() { _ = place.Close() }()
 		testPlace(t, place, func(name, text string) { write(t, dir, name, text) })
 		if place.Atomic() {
 			t.Error("a file is there from its first byte on")
@@ -54,7 +54,7 @@ func TestPlaces(t *testing.T) {
 	t.Run("bucket", func(t *testing.T) {
 		t.Parallel()
 		bucket := memblob.OpenBucket(nil)
-		defer bucket.Close()
+		defer func() { _ = bucket.Close() }()
 		place := Bucket{bucket}
 		put := func(name, text string) {
 			if err := bucket.WriteAll(t.Context(), name, []byte(text), nil); err != nil {
