@@ -36,8 +36,9 @@ func (c kafkaWriting) publisher(s *session, a *app, from int64, once bool, regis
 
 type publishCmd struct {
 	kafkaWriting
-	From int64 `placeholder:"POSITION" help:"Begin with this position, whatever was published; 1 is everything. Needed too for another topic, other kinds, or to use partitions that a topic has got since."`
-	Once bool  `help:"End when everything is published that is recorded now."`
+	From   int64  `placeholder:"POSITION" help:"Begin with this position, whatever was published; 1 is everything. Needed too for another topic, other kinds, or to use partitions that a topic has got since."`
+	Listen string `env:"DELTALEDGER_PUBLISH_LISTEN" placeholder:"HOST:PORT" help:"Answer /metrics, /healthz and /readyz on this address; without it nothing listens."`
+	Once   bool   `help:"End when everything is published that is recorded now."`
 }
 
 // Help is shown below the command's flags.
@@ -54,11 +55,15 @@ func (c *publishCmd) Run(ctx context.Context, s *session) error {
 		return usagef("--from is %d, but must be a position of 1 or more", c.From)
 	}
 	return withApp(ctx, s, func(a *app) error {
-		p, err := c.publisher(s, a, c.From, c.Once, nil)
+		registry := newRegistry()
+		p, err := c.publisher(s, a, c.From, c.Once, registry)
 		if err != nil {
 			return err
 		}
-		return p.Run(ctx)
+		if c.Listen == "" {
+			return p.Run(ctx)
+		}
+		return serveBeside(ctx, s, c.Listen, probes(registry, func(context.Context) []string { return p.Unready() }), p.Run)
 	})
 }
 
@@ -71,12 +76,13 @@ type serveWriting struct {
 // publishAgain is how long a service waits when its publisher can't go on until somebody does something.
 const publishAgain = 30 * time.Second
 
-// jobs are the publisher, if the service shall have one.
-func (c serveWriting) jobs(s *session, a *app) ([]job, error) {
+// jobs are the publisher, if the service shall have one; registry gets its metrics. That it can't go on doesn't make the
+// service unready: it records all the same.
+func (c serveWriting) jobs(s *session, a *app, registry prometheus.Registerer) ([]job, error) {
 	if !c.Publish {
 		return nil, nil
 	}
-	p, err := c.Writing.publisher(s, a, 0, false, nil)
+	p, err := c.Writing.publisher(s, a, 0, false, registry)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (c *serveCmd) serve(ctx context.Context, s *session, a *app) (err error) {
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
 	}
-	publishing, err := c.serveWriting.jobs(s, a)
+	publishing, err := c.serveWriting.jobs(s, a, registry)
 	if err != nil {
 		return errors.Join(err, drain(ctx, batcher))
 	}
