@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -132,6 +131,21 @@ func (s *avroSplitter) wrong(err error, what string) error {
 	return fmt.Errorf("read events: %w", err)
 }
 
+// long reads a number as Avro writes it.
+func (s *avroSplitter) long() (int64, error) {
+	var n uint64
+	for shift := 0; shift < 64; shift += 7 {
+		b, err := s.in.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		if n |= uint64(b&0x7f) << shift; b < 0x80 {
+			return int64(n>>1) ^ -int64(n&1), nil //nolint:gosec // the bits are those of the number, in zigzag
+		}
+	}
+	return 0, invalid("Avro file", "", ruleAvroVarint)
+}
+
 // header reads the schema, the codec and the marker.
 func (s *avroSplitter) header() error {
 	magic := make([]byte, len(avroMagic))
@@ -142,10 +156,10 @@ func (s *avroSplitter) header() error {
 	}
 	values := map[string]string{}
 	for size := 0; ; {
-		n, err := binary.ReadVarint(s.in)
+		n, err := s.long()
 		if err == nil && n < 0 {
 			n = -n
-			_, err = binary.ReadVarint(s.in)
+			_, err = s.long()
 		}
 		switch {
 		case err != nil:
@@ -167,7 +181,7 @@ func (s *avroSplitter) header() error {
 
 // text reads a string of the header; size is that of all so far.
 func (s *avroSplitter) text(size *int) (string, error) {
-	n, err := binary.ReadVarint(s.in)
+	n, err := s.long()
 	if err != nil {
 		return "", err
 	}
@@ -200,11 +214,11 @@ func (s *avroSplitter) settle(values map[string]string) error {
 
 // next reads the next block.
 func (s *avroSplitter) next() error {
-	count, err := binary.ReadVarint(s.in)
+	count, err := s.long()
 	if err != nil {
 		return err
 	}
-	size, err := binary.ReadVarint(s.in)
+	size, err := s.long()
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,7 @@ func TestBadAvroFile(t *testing.T) {
 		{"JSON", `{"id":"a"}`, "must be a file of Avro objects", 0},
 		{"header cut", file[:100], "the header of the Avro file: must be complete", 0},
 		{"header too long", avroMagic + "\x02\xfe\xff\xff\xff\x0f", "must have a header of at most", 0},
+		{"a number without end", avroMagic + strings.Repeat("\xff", 12), ruleAvroVarint, 0},
 		{"no schema", avroMagic + "\x00", "with avro.schema", 0},
 		{"schema that is none", avroMagic + "\x02\x16avro.schema\x02{\x00", "schema: ", 0},
 		{"codec", strings.Replace(file, "null", "lzma", 1), "", 0},

@@ -11,17 +11,17 @@ import (
 
 // Under is s as it is read under another schema, by the rules of schema resolution of Avro, except that nothing that was
 // written is left out: fields that the reader's schema doesn't have keep their names, and numbers that it promotes
-// keep every digit. The error wraps ledger.ErrInvalid.
+// keep every digit. How s was read before doesn't matter. The error wraps ledger.ErrInvalid.
 func (s *AvroSchema) Under(reader *AvroSchema) (*AvroSchema, error) {
 	if err := avro.CheckCompatibility(s.source, reader.source); err != nil {
 		return nil, invalid("schema", "", "can't be read under the reader's schema: "+shown(strings.TrimPrefix(err.Error(), "avro: ")))
 	}
 	r := avroResolver{done: map[[2]*avroType]*avroType{}}
-	root := r.resolve(s.root, reader.root)
+	root := r.resolve(s.written, reader.written)
 	if r.err != nil {
 		return nil, r.err
 	}
-	return &AvroSchema{s.source, root}, nil
+	return &AvroSchema{s.source, s.written, root}, nil
 }
 
 // avroResolver joins types of a writer with those of a reader that they are compatible with.

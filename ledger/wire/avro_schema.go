@@ -12,8 +12,9 @@ import (
 
 // AvroSchema is a schema of Avro, ready to decode what was written under it. Several goroutines may use one.
 type AvroSchema struct {
-	source *avro.Schema
-	root   *avroType
+	source  *avro.Schema
+	written *avroType // what data is written under
+	root    *avroType // the same, as it is read
 }
 
 // MaxAvroSchema is the most bytes that a schema may have, with those that it refers to.
@@ -44,7 +45,7 @@ func ParseAvroSchema(text string, references ...string) (*AvroSchema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &AvroSchema{source, root}, nil
+	return &AvroSchema{source, root, root}, nil
 }
 
 // avroKind is how a value is written.

@@ -49,7 +49,7 @@ type attributes struct {
 // set keeps an attribute. spelling is its value as JSON.
 func (a *attributes) set(name, text string, spelling []byte) *ledger.FieldError {
 	if rule := attributeRule(name); rule != "" {
-		return invalid(name, text, rule)
+		return invalid(namedField(name), text, rule)
 	}
 	known := a.known(name)
 	switch {
@@ -112,6 +112,14 @@ func attributeRule(name string) string {
 		return ruleAttribute
 	}
 	return ""
+}
+
+// namedField is a name that may be empty, as a message shows it.
+func namedField(name string) string {
+	if name == "" {
+		return `""`
+	}
+	return name
 }
 
 // check makes sure of what every CloudEvent has, and that its data is JSON.
@@ -293,7 +301,7 @@ func (d *objectDecoder) attribute(a *attributes, name string, data []byte) ([]by
 		}
 		return unpackBase64(value)
 	case attributeRule(name) != "":
-		return nil, invalid(name, d.rest(), ruleAttribute)
+		return nil, invalid(namedField(name), d.rest(), ruleAttribute)
 	}
 	switch c := d.scan.Peek(); c {
 	case '{', '[':

@@ -159,7 +159,7 @@ func (a *attributes) headers(m *Message) *ledger.FieldError {
 			continue
 		}
 		if given[name] {
-			return invalid(name, value, ruleTwice)
+			return invalid(namedField(name), value, ruleTwice)
 		}
 		given[name] = true
 		if overHTTP {
@@ -168,7 +168,7 @@ func (a *attributes) headers(m *Message) *ledger.FieldError {
 			}
 		}
 		if rule := badText([]byte(value)); rule != "" {
-			return invalid(name, value, rule)
+			return invalid(namedField(name), value, rule)
 		}
 		a.names, a.values = append(a.names, name), append(a.values, TextValue(value))
 		if bad := a.set(name, value, canonical.AppendString(nil, value)); bad != nil {

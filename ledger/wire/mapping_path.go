@@ -47,7 +47,9 @@ func parsePath(text string) (p fieldPath, rule string) {
 
 // joinPath is the spelling of a path that goes on from another.
 func joinPath(parent, name string) string {
-	name = strings.NewReplacer(`\`, `\\`, ".", `\.`).Replace(name)
+	if strings.ContainsAny(name, `.\`) {
+		name = strings.NewReplacer(`\`, `\\`, ".", `\.`).Replace(name)
+	}
 	if parent == "" {
 		return name
 	}
@@ -144,13 +146,16 @@ func (n *pathNode) at(v *Value, i int) *pathNode {
 // remainder goes through what no path names, and refuses it or adds it as dimensions.
 func (r *mapRun) remainder(v Value, n *pathNode, parent string, add func(string, Value)) *ledger.FieldError {
 	for i := range v.items {
+		item, used := v.items[i], n.at(&v, i)
+		if used != nil && used.ends {
+			continue
+		}
 		name := strconv.Itoa(i)
 		if v.kind == Object {
 			name = v.names[i]
 		}
-		item, used, here := v.items[i], n.at(&v, i), joinPath(parent, name)
+		here := joinPath(parent, name)
 		switch {
-		case used != nil && used.ends:
 		case item.kind == Object && (used != nil || r.rest == restDimensions), item.kind == List && used != nil:
 			if bad := r.remainder(item, used, here, add); bad != nil {
 				return bad

@@ -32,7 +32,7 @@ func (v Value) into(e *ledger.Event, measures func(string) bool) (bad *ledger.Fi
 	for i, name := range v.names {
 		f := v.fieldAt(i)
 		if f == noField || f >= fieldReason {
-			return invalid(name, v.items[i].String(), ruleUnknown+eventFields)
+			return invalid(namedField(name), v.items[i].String(), ruleUnknown+eventFields)
 		}
 		if seen&(1<<f) != 0 {
 			return invalid(f.String(), "", ruleTwice)
