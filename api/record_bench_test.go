@@ -2,12 +2,13 @@ package api_test
 
 import (
 	"bytes"
-	"deltaledger/migrations/pgtest"
 	"fmt"
 	"os"
 	"strconv"
 	"testing"
 	"time"
+
+	"deltaledger/migrations/pgtest"
 )
 
 // BenchmarkRecordStream records NDJSON over HTTP, as one request, and compares the rate with that of
