@@ -12,6 +12,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+const sqlBatchEnd = `
+SELECT COALESCE(max(e.position), 0)
+FROM (SELECT position FROM ledger.events WHERE position > $1 ORDER BY position LIMIT $2) e`
+
 // CopyAgain copies the keys and events of one ledger into another with binary COPY, by 10,000 to a transaction and with as
 // many connections as processors, and says how many events it did in a second: what recording is compared with.
 func CopyAgain(b testing.TB, from, to *pgxpool.Pool, n int) float64 {
@@ -19,9 +23,15 @@ func CopyAgain(b testing.TB, from, to *pgxpool.Pool, n int) float64 {
 	const each = 10_000
 	type batch struct{ keys, events bytes.Buffer }
 	var batches []*batch
-	for first := 0; first < n; first += each {
+	for low, high := int64(0), int64(0); ; low = high {
+		if err := from.QueryRow(b.Context(), sqlBatchEnd, low, each).Scan(&high); err != nil {
+			b.Fatal(err)
+		}
+		if high == 0 {
+			break
+		}
 		part := &batch{}
-		rows := fmt.Sprintf("position IN (SELECT position FROM ledger.events ORDER BY position OFFSET %d LIMIT %d)", first, each)
+		rows := fmt.Sprintf("position > %d AND position <= %d", low, high)
 		copyOut(b, from, &part.keys, "COPY (SELECT * FROM ledger.event_keys WHERE "+rows+" ORDER BY COALESCE(position_key, event_key), event_key) TO STDOUT BINARY")
 		copyOut(b, from, &part.events, "COPY (SELECT * FROM ledger.events WHERE "+rows+" ORDER BY position) TO STDOUT BINARY")
 		batches = append(batches, part)
